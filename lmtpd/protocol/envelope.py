@@ -1,0 +1,64 @@
+"""What is known of one transaction before its text comes: who sends, to whom, over what."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from .address import Address
+
+
+class BodyType(enum.Enum):
+    """The BODY parameter of MAIL (RFC 6152 2, RFC 3030 3)."""
+
+    SEVEN_BIT = "7BIT"
+    EIGHT_BIT_MIME = "8BITMIME"
+    BINARY_MIME = "BINARYMIME"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """What was agreed on in the TLS handshake."""
+
+    version: str
+    cipher: str
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The machine at the other end; the address is empty on a unix socket."""
+
+    address: str
+    port: int = 0
+    name: str = ""
+    """Its name by DNS, confirmed both ways; empty while unknown."""
+
+    def __str__(self) -> str:
+        """For the log."""
+        return self.address or "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A forward-path that was accepted, and the mailboxes that its verifier resolved it to."""
+
+    address: Address
+    mailboxes: tuple[str, ...]
+    original: str = ""
+    """ORCPT of RFC 3461 4.2, decoded: `rfc822;alice@example.org`."""
+
+
+@dataclass(slots=True)
+class Envelope:
+    """One mail transaction, from MAIL on."""
+
+    id: str
+    reverse_path: str
+    """What MAIL carried between its angle brackets, less a source route; empty for a bounce."""
+    body: BodyType = BodyType.SEVEN_BIT
+    smtputf8: bool = False
+    recipients: list[Recipient] = field(default_factory=list)
+    client_name: str = ""
+    """The name after LHLO."""
+    tls: TlsInfo | None = None

@@ -1,0 +1,93 @@
+"""Reply: what the server says to one command, as a value (RFC 5321 4.2).
+
+A reply that would confuse a client cannot be made: the constructor refuses a code whose class
+differs from its enhanced status code (RFC 2034 4), a line break or control character in the text,
+and lines beyond 512 octets (RFC 5321 4.5.3.1.5).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from .address import Address
+
+LINE_OCTETS = 512
+"""Longest reply line, CR LF included (RFC 5321 4.5.3.1.5)."""
+
+_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A code, an enhanced status code (RFC 3463) where one belongs, and one or more lines."""
+
+    code: int
+    status: str
+    lines: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what no client should read.
+
+        Raises:
+            ValueError: the code, the status or a line breaks the grammar of RFC 5321 4.2.
+        """
+        if not 200 <= self.code <= 599:
+            raise ValueError(f"{self.code} is no reply code")
+        if self.status and (not _STATUS.fullmatch(self.status) or int(self.status[0]) != self.kind):
+            raise ValueError(f"{self.status!r} does not go with {self.code}")
+        if not self.lines or any(_UNSAFE.search(line) for line in self.lines):
+            raise ValueError("a reply needs lines, without control characters")
+        if any(len(line) > LINE_OCTETS for line in self.encode().splitlines(keepends=True)):
+            raise ValueError("a reply line is longer than 512 octets")
+
+    @property
+    def kind(self) -> int:
+        """The first digit: 2 success, 3 go on, 4 transient failure, 5 permanent failure."""
+        return self.code // 100
+
+    @property
+    def is_success(self) -> bool:
+        """2yz: done."""
+        return self.kind == 2
+
+    @property
+    def is_transient(self) -> bool:
+        """4yz: the client keeps the message and tries again."""
+        return self.kind == 4
+
+    @property
+    def is_permanent(self) -> bool:
+        """5yz: the client bounces."""
+        return self.kind == 5
+
+    def about(self, address: Address) -> Reply:
+        """The same reply, naming the recipient: what an administrator greps for in the MTA's log.
+
+        An address that would break the line, or that the client could not read, is left out.
+        """
+        try:
+            return replace(self, lines=(f"<{address}> {self.lines[0]}", *self.lines[1:]))
+        except ValueError:
+            return self
+
+    def saying(self, text: str) -> Reply:
+        """The same code and status with words from elsewhere (a hook, an identifier), made safe."""
+        words = _UNSAFE.sub("?", text.strip())
+        room = LINE_OCTETS - len(f"{self.code} {self.status} \r\n")
+        words = words.encode("utf-8")[:room].decode("utf-8", "ignore")
+        return replace(self, lines=(words,)) if words else self
+
+    def encode(self) -> bytes:
+        """The octets on the wire; each line carries the enhanced status code (RFC 2034 4)."""
+        status = f"{self.status} " if self.status else ""
+        last = len(self.lines) - 1
+        return "".join(
+            f"{self.code}{' ' if number == last else '-'}{status}{line}\r\n"
+            for number, line in enumerate(self.lines)
+        ).encode("utf-8")
+
+    def __str__(self) -> str:
+        """One line for the log: `550 5.1.1 No such mailbox here`."""
+        return " ".join(filter(None, (str(self.code), self.status, " / ".join(self.lines))))
