@@ -1,0 +1,73 @@
+"""The few system calls that delivery uses, as an object that tests can replace.
+
+Every name is looked up relative to an open directory, and no last component that is a symbolic
+link is ever followed: whoever can write in one mailbox cannot lead a delivery to another place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Disk:
+    """The operating system. Each method raises OSError as its call does."""
+
+    def open_root(self, path: Path) -> int:
+        """Open the store's root; a link there is the operator's own."""
+        return os.open(path, _DIRECTORY)
+
+    def open_directory(self, name: str, parent: int) -> int:
+        """Open a directory below another; a link raises NotADirectoryError."""
+        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+
+    def make_directory(self, name: str, parent: int) -> None:
+        """Make a directory; one that is there already is as good."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, DIRECTORY_MODE, dir_fd=parent)
+
+    def identity(self, descriptor: int) -> tuple[int, int]:
+        """Device and inode."""
+        status = os.fstat(descriptor)
+        return status.st_dev, status.st_ino
+
+    def is_mount_point(self, directory: int) -> bool:
+        """Whether another file system begins at this directory."""
+        return os.stat("..", dir_fd=directory).st_dev != os.fstat(directory).st_dev
+
+    def create(self, name: str, parent: int) -> int:
+        """Make a file that was not there, readable and writable."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(name, flags, FILE_MODE, dir_fd=parent)
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """Write all of it."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def read(self, descriptor: int, size: int, offset: int) -> bytes:
+        """Read a piece; shorter at the end of the file."""
+        return os.pread(descriptor, size, offset)
+
+    def sync(self, descriptor: int) -> None:
+        """fsync: of a file, its octets; of a directory, the names in it."""
+        os.fsync(descriptor)
+
+    def rename(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
+        """Move within one file system, in one step for all who look."""
+        os.rename(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
+
+    def unlink(self, name: str, parent: int) -> None:
+        """Take a name away."""
+        os.unlink(name, dir_fd=parent)
+
+    def close(self, descriptor: int) -> None:
+        """Give a descriptor back."""
+        os.close(descriptor)

@@ -1,0 +1,128 @@
+"""The directories of the store: found or made below the root, and never outside it.
+
+A directory is only as durable as the entry that names it. One that somebody has just made, we or a
+neighbour process or an administrator, may be gone after a power cut, and the mail in it too (which
+is how Dovecot loses the first message of a new mailbox). So the parent of every directory on the
+way is fsynced once by this process before anything is promised; later deliveries remember that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ..failures import LinkOutsideError, StoreVanishedError
+from .disk import Disk
+
+_REMEMBERED = 100_000
+"""Directories known to be durable; beyond that the memory starts anew, which costs fsyncs only."""
+
+
+class MaildirTree:
+    """Opens directories below one root."""
+
+    def __init__(self, root: Path, disk: Disk) -> None:
+        """Remember whether the root is a mount point, so that a lost mount is noticed.
+
+        Raises:
+            OSError: there is no such directory.
+        """
+        self.root = root
+        self.disk = disk
+        self._durable: set[tuple[int, int]] = set()
+        self._was_mount_point = False
+        with self.open_root() as descriptor:
+            self._was_mount_point = disk.is_mount_point(descriptor)
+
+    @contextmanager
+    def open_root(self) -> Iterator[int]:
+        """The root's descriptor, while the file system that held the mail is there.
+
+        Raises:
+            StoreVanishedError: it is not mounted; all that lies below is another, empty store.
+        """
+        descriptor = self.disk.open_root(self.root)
+        try:
+            if self._was_mount_point and not self.disk.is_mount_point(descriptor):
+                raise StoreVanishedError(f"{self.root}: nothing is mounted there any more")
+            yield descriptor
+        finally:
+            self.disk.close(descriptor)
+
+    def holds(self, parts: tuple[str, ...]) -> bool:
+        """Whether the directory is there; nothing is made.
+
+        Raises:
+            OSError: nobody can tell.
+            LinkOutsideError, StoreVanishedError: see `open`.
+        """
+        try:
+            self.disk.close(self.open(parts, create=False))
+        except (FileNotFoundError, NotADirectoryError):
+            # The root itself was there, or an answer could not be given.
+            with self.open_root():
+                return False
+        return True
+
+    def open(self, parts: tuple[str, ...], *, create: bool) -> int:
+        """The descriptor of the directory; with `create`, it and its parents are made durably.
+
+        Links are followed only where they stay within the store (one domain's directory may stand
+        for another's).
+
+        Raises:
+            OSError: it cannot be had.
+            LinkOutsideError: a link on the way leads out of the store.
+            StoreVanishedError: the file system of the store is gone.
+        """
+        with self.open_root() as root:
+            try:
+                return self._descend(root, parts, create=create)
+            except NotADirectoryError:
+                resolved = self._resolved(parts)
+                if resolved == parts:
+                    raise
+                return self._descend(root, resolved, create=create)
+
+    def enter(self, parent: int, name: str, *, create: bool) -> int:
+        """The descriptor of one directory below another."""
+        try:
+            descriptor = self.disk.open_directory(name, parent)
+        except FileNotFoundError:
+            if not create:
+                raise
+            self.disk.make_directory(name, parent)
+            descriptor = self.disk.open_directory(name, parent)
+        if create:
+            self._make_durable(descriptor, parent)
+        return descriptor
+
+    def _descend(self, root: int, parts: tuple[str, ...], *, create: bool) -> int:
+        with ExitStack() as opened:
+            directory = root
+            for part in parts[:-1]:
+                directory = self.enter(directory, part, create=create)
+                opened.callback(self.disk.close, directory)
+            return self.enter(directory, parts[-1], create=create)
+
+    def _make_durable(self, descriptor: int, parent: int) -> None:
+        try:
+            identity = self.disk.identity(descriptor)
+            if identity not in self._durable:
+                self.disk.sync(parent)
+                if len(self._durable) >= _REMEMBERED:
+                    self._durable.clear()
+                self._durable.add(identity)
+        except BaseException:
+            self.disk.close(descriptor)
+            raise
+
+    def _resolved(self, parts: tuple[str, ...]) -> tuple[str, ...]:
+        """Where links lead, relative to the root; walked again without following any."""
+        root = os.path.realpath(self.root)
+        target = Path(os.path.realpath(os.path.join(root, *parts)))  # noqa: PTH118
+        if not target.is_relative_to(root):
+            raise LinkOutsideError(f"{'/'.join(parts)}: a symbolic link leads to {target}")
+        return target.relative_to(root).parts

@@ -1,0 +1,78 @@
+"""The one place where an exception becomes a Reply.
+
+What the client reads is the table's text (lmtpd.protocol.replies); what really happened goes to the
+log. Unknown is 451 4.3.0: an unforeseen fault of ours must never bounce mail.
+
+    Exception
+     +- DeliveryError            what our own delivery code raises
+         +- MailLoopError        554 5.4.6: the message was here before
+         +- StoreError           451 4.3.5: the operator's to mend
+             +- UnsafeMailboxError   a mailbox name that could leave the store
+             +- LinkOutsideError     a symbolic link that does leave it
+             +- StoreVanishedError   the store's file system is not mounted any more
+"""
+
+from __future__ import annotations
+
+import errno
+
+from .protocol import replies
+from .protocol.reply import Reply
+
+
+class DeliveryError(Exception):
+    """A message cannot be put where it belongs."""
+
+
+class MailLoopError(DeliveryError):
+    """The message has been delivered to this recipient before, or passed on too often."""
+
+
+class StoreError(DeliveryError):
+    """The mail store is not as the operator meant it to be."""
+
+
+class UnsafeMailboxError(StoreError):
+    """A mailbox name that is empty, too long, or could lead out of the store."""
+
+
+class LinkOutsideError(StoreError):
+    """A symbolic link in the store that leads out of it."""
+
+
+class StoreVanishedError(StoreError):
+    """The root was a mount point when we started, and is none now."""
+
+
+_BY_ERRNO = {
+    errno.ENOSPC: replies.STORAGE_FULL,
+    errno.EDQUOT: replies.MAILBOX_FULL,
+    errno.EACCES: replies.STORE_MISCONFIGURED,
+    errno.EPERM: replies.STORE_MISCONFIGURED,
+    errno.EROFS: replies.STORE_MISCONFIGURED,
+    errno.EMFILE: replies.OUT_OF_RESOURCES,
+    errno.ENFILE: replies.OUT_OF_RESOURCES,
+    errno.ENOMEM: replies.OUT_OF_RESOURCES,
+}
+
+
+def reply_for(error: BaseException, quota_exceeded: Reply = replies.MAILBOX_FULL) -> Reply:
+    """What to say to the client about a failed delivery.
+
+    Args:
+        error: what was raised while one recipient's copy was made.
+        quota_exceeded: the operator's choice for EDQUOT: wait for room (452) or bounce (552).
+    """
+    match error:
+        case MailLoopError():
+            return replies.MAIL_LOOP
+        case StoreError():
+            return replies.STORE_MISCONFIGURED
+        case OSError(errno=errno.EDQUOT):
+            return quota_exceeded
+        case OSError(errno=int(number)):
+            return _BY_ERRNO.get(number, replies.INTERNAL_FAULT)
+        case MemoryError():
+            return replies.OUT_OF_RESOURCES
+        case _:
+            return replies.INTERNAL_FAULT
