@@ -1,0 +1,138 @@
+"""Do the values of a Config go together, and with this machine?
+
+A check is a row: the keys that it compares, and a function from Config to what is wrong, in words
+for the administrator, mostly nothing. lmtpd.config runs them and knows where the values stood.
+Files are looked at and never changed; certificates are not parsed, for that needs ssl, which
+gevent has to patch first.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from lmtpd.hostname import is_host_name
+from lmtpd.settings import Config
+from lmtpd.trust import TrustPolicy
+
+_SOCKET_PATH_OCTETS = 107
+"""sun_path of unix(7), less its NUL."""
+
+
+class Check(NamedTuple):
+    """The keys that are compared, the one to blame first, and what is to be said; mostly ""."""
+
+    keys: tuple[str, ...]
+    says: Callable[[Config], str]
+
+
+def _certificate_alone(config: Config) -> str:
+    alone = config.lmtp_cert_path and not config.lmtp_key_path
+    return "needs the certificate's private key: set lmtp-key-path" if alone else ""
+
+
+def _key_alone(config: Config) -> str:
+    alone = config.lmtp_key_path and not config.lmtp_cert_path
+    return "needs the key's certificate: set lmtp-cert-path" if alone else ""
+
+
+def _tls_without_certificate(config: Config) -> str:
+    lacking = config.lmtp_tls_only and not config.lmtp_cert_path
+    return "needs a certificate: set lmtp-cert-path and lmtp-key-path" if lacking else ""
+
+
+def _unreadable(path: Path | None) -> str:
+    """Opened, not asked by os.access: that is wrong for root and for some file systems."""
+    try:
+        if path:
+            path.open("rb").close()
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return ""
+
+
+def _no_root(config: Config) -> str:
+    """A root that is made here would hide a file system that is not mounted, and take its mail."""
+    root = config.lmtp_maildir_root
+    try:
+        is_folder = stat.S_ISDIR(root.stat().st_mode)
+    except OSError as error:
+        return f"{root}: {error.strerror}; create it, or is its file system not mounted?"
+    return "" if is_folder else f"{root} is not a folder"
+
+
+def _table_missing(config: Config) -> str:
+    lacking = "table" in config.lmtp_recipient_hooks and not config.lmtp_recipient_table
+    return "the hook table needs its file: set lmtp-recipient-table" if lacking else ""
+
+
+def _table_unused(config: Config) -> str:
+    unused = config.lmtp_recipient_table and "table" not in config.lmtp_recipient_hooks
+    return "is not read, for lmtp-recipient-hooks does not name table" if unused else ""
+
+
+def _hook_outlasts_chain(config: Config) -> str:
+    if config.lmtp_hook_timeout <= config.lmtp_verify_timeout:
+        return ""
+    return f"is less than the {config.lmtp_hook_timeout:g} s of one hook (lmtp-hook-timeout)"
+
+
+def _socket_path_too_long(config: Config) -> str:
+    octets = len(os.fsencode(config.lmtp_socket_path or ""))
+    if octets <= _SOCKET_PATH_OCTETS:
+        return ""
+    return f"the path of a socket has at most {_SOCKET_PATH_OCTETS} octets, this one {octets}"
+
+
+def _is_exposed(config: Config) -> bool:
+    """Can other machines reach the port?"""
+    return not TrustPolicy().trusts(config.lmtp_bind_addr)
+
+
+def _clear_text(config: Config) -> str:
+    if not _is_exposed(config) or config.lmtp_cert_path:
+        return ""
+    return f"clear text on {config.lmtp_bind_addr}: set lmtp-cert-path and lmtp-key-path"
+
+
+def _nobody_trusted(config: Config) -> str:
+    if not _is_exposed(config) or config.lmtp_trusted_ips.networks is not None:
+        return ""
+    return (
+        f"{config.lmtp_bind_addr} is open to other machines, but only loopback peers are"
+        " trusted: name the MTA's address in lmtp-trusted-ips"
+    )
+
+
+def _nameless_machine(config: Config) -> str:
+    name = socket.gethostname()
+    if is_host_name(name) or config.lmtp_hostname != "localhost":
+        return ""
+    return f"this machine calls itself {name!r}, which is no host name; localhost is used"
+
+
+FAULTS: tuple[Check, ...] = (
+    Check(("lmtp-cert-path", "lmtp-key-path"), _certificate_alone),
+    Check(("lmtp-key-path", "lmtp-cert-path"), _key_alone),
+    Check(("lmtp-tls-only", "lmtp-cert-path"), _tls_without_certificate),
+    Check(("lmtp-cert-path",), lambda config: _unreadable(config.lmtp_cert_path)),
+    Check(("lmtp-key-path",), lambda config: _unreadable(config.lmtp_key_path)),
+    Check(("lmtp-recipient-table",), lambda config: _unreadable(config.lmtp_recipient_table)),
+    Check(("lmtp-recipient-hooks", "lmtp-recipient-table"), _table_missing),
+    Check(("lmtp-maildir-root",), _no_root),
+    Check(("lmtp-verify-timeout", "lmtp-hook-timeout"), _hook_outlasts_chain),
+    Check(("lmtp-socket-path",), _socket_path_too_long),
+)
+"""What keeps lmtpd from starting."""
+
+WARNINGS: tuple[Check, ...] = (
+    Check(("lmtp-bind-addr", "lmtp-cert-path"), _clear_text),
+    Check(("lmtp-bind-addr", "lmtp-trusted-ips"), _nobody_trusted),
+    Check(("lmtp-recipient-table", "lmtp-recipient-hooks"), _table_unused),
+    Check(("lmtp-hostname",), _nameless_machine),
+)
+"""What lmtpd says at start, and goes on."""

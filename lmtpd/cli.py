@@ -1,0 +1,246 @@
+"""The command line: serve, check-config, check-recipient, mailbox.
+
+Exit codes are those of sysexits.h; what is wrong goes to standard error, a line for each fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NoReturn
+
+from . import __version__, config, try_it
+from .config import Config, ConfigError
+from .failures import DeliveryError
+from .log import Log
+from .protocol.address import Address, AddressError
+from .protocol.envelope import Peer
+from .recipients.chain import AddressRules
+from .recipients.verdict import Kind, RcptContext, Verdict
+
+_DESCRIPTION = """\
+lmtpd takes mail over LMTP (RFC 2033) and puts it into Maildirs. A 250 after the
+final dot means that the message is in new/ and stays there if the power fails.
+"""
+
+_EPILOG = """\
+Every setting can also stand in the file (lmtp-port = 11200) and in the
+environment (LMTP_PORT=11200). The command line wins over the environment, the
+environment over the file.
+
+  lmtpd.py mailbox add alice@example.org
+  lmtpd.py --lmtp-port 11201
+  lmtpd.py check-recipient alice@example.org --config /etc/lmtpd/lmtpd.conf
+"""
+
+_EXIT_BY_VERDICT = {
+    Kind.ACCEPT: os.EX_OK,
+    Kind.UNKNOWN: os.EX_NOUSER,
+    Kind.REJECT: os.EX_NOPERM,
+    Kind.FULL: os.EX_TEMPFAIL,
+    Kind.DEFER: os.EX_TEMPFAIL,
+}
+
+
+class CommandError(Exception):
+    """A command cannot be carried out: the exit code, and the text for standard error."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is EX_USAGE, not argparse's 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}\nTry {self.prog} --help.\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the process's exit code."""
+    options = vars(_parser().parse_args(arguments))
+    file = options.get("config")
+    given = {row.key: options[row.attribute] for row in _rows() if row.attribute in options}
+    run: Callable[[Config, list[str]], int] = options.get("run", _serve)
+    try:
+        settings = config.load(Path(file) if file else None, os.environ, given)
+        return run(settings, options.get("address", []))
+    except ConfigError as error:
+        return _fail(os.EX_CONFIG, error)
+    except CommandError as error:
+        return _fail(error.code, error)
+
+
+def _rows() -> tuple[config.Setting, ...]:
+    return Config.settings()
+
+
+def _parser() -> _Parser:
+    common = _settings_parser()
+    parser = _Parser(
+        "lmtpd",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        parents=[common],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lmtpd {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=False)
+    mailbox = commands.add_parser("mailbox", help="make mailboxes, or list them")
+    actions = mailbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for group, name, run, meaning in (
+        (commands, "serve", _serve, "take mail until SIGTERM; the default"),
+        (commands, "check-config", _check_config, "name every fault of the configuration"),
+        (commands, "check-recipient", _check_recipient, "say what RCPT would answer, and why"),
+        (actions, "add", _mailbox_add, "make mailboxes"),
+        (actions, "list", _mailbox_list, "list the mailboxes that exist"),
+    ):
+        command = group.add_parser(name, help=meaning, description=meaning, parents=[common])
+        command.set_defaults(run=run)
+        if run in (_check_recipient, _mailbox_add):
+            command.add_argument("address", nargs="+", metavar="ADDRESS")
+    return parser
+
+
+def _settings_parser() -> _Parser:
+    """`--config` and an option for every setting, by group."""
+    parser = _Parser(add_help=False)
+    absent = argparse.SUPPRESS  # so that a command's parser does not undo what stood before it
+    parser.add_argument("--config", metavar="FILE", default=absent, help="file of settings")
+    for group, rows in itertools.groupby(_rows(), key=lambda row: row.group):
+        section = parser.add_argument_group(group)
+        for row in rows:
+            meaning = f"{row.help} Default: {row.default}".replace("%", "%%")
+            section.add_argument(row.option, metavar=row.kind.upper(), default=absent, help=meaning)
+    return parser
+
+
+# The commands. Each imports what it needs: a server's parts must be imported after the patch, and
+# the others start faster without them.
+
+
+def _serve(settings: Config, _: list[str]) -> int:
+    from .server import patch
+
+    patch()
+    from . import wiring
+    from .server.listener import BindError
+    from .server.worker import Worker
+
+    log = Log(sys.stderr)
+    for warning in settings.warnings:
+        log.line("warning", text=warning)
+    worker = Worker(settings, log, lambda runtime: wiring.services(settings, runtime))
+    try:
+        listeners = wiring.listeners(settings)
+    except BindError as error:
+        raise CommandError(os.EX_OSERR, str(error)) from error
+    names = [listener.getsockname() for listener in listeners]
+    worker.run(listeners, lambda: _tell(try_it.welcome(settings, names)))
+    return os.EX_OK
+
+
+def _check_config(settings: Config, _: list[str]) -> int:
+    from . import wiring
+    from .server.tls import context_for
+
+    wiring.verifier(settings, wiring.tree(settings), _in_thread)
+    context_for(settings)
+    for warning in settings.warnings:
+        _warn(f"warning: {warning}")
+    _tell("the configuration is sound")
+    return os.EX_OK
+
+
+def _check_recipient(settings: Config, texts: list[str]) -> int:
+    from . import wiring
+
+    directories = wiring.tree(settings)
+    store = wiring.store(settings, directories)
+    chain = wiring.verifier(settings, directories, _in_thread)
+    code = os.EX_OK
+    for text in texts:
+        address = _address(settings, text)
+        verdict = chain.verify(address, RcptContext(Peer("")))
+        _tell(str(verdict.reply().about(address)))
+        for mailbox in verdict.mailboxes:
+            folder = settings.lmtp_maildir_root.joinpath(*store.locate(mailbox))
+            _tell(f"  delivered to mailbox {mailbox} in {folder}")
+        if verdict.reason:
+            _tell(f"  because of {verdict.reason}")
+        code = code or _EXIT_BY_VERDICT[verdict.kind]
+    return code
+
+
+def _mailbox_add(settings: Config, texts: list[str]) -> int:
+    from . import wiring
+
+    store = wiring.store(settings, wiring.tree(settings))
+    rules = AddressRules(is_case_sensitive=settings.lmtp_case_sensitive)
+    for text in texts:
+        mailbox = rules.normal(_address(settings, text)).mailbox
+        try:
+            store.create(mailbox)
+        except (OSError, DeliveryError) as error:
+            raise CommandError(os.EX_CANTCREAT, f"{mailbox}: {error}") from error
+        _tell(f"{mailbox} in {settings.lmtp_maildir_root.joinpath(*store.locate(mailbox))}")
+    return os.EX_OK
+
+
+def _mailbox_list(settings: Config, _: list[str]) -> int:
+    try:
+        for mailbox in try_it.mailboxes(settings):
+            _tell(mailbox)
+    except OSError as error:
+        raise CommandError(os.EX_NOINPUT, str(error)) from error
+    return os.EX_OK
+
+
+# Their tools.
+
+
+def _address(settings: Config, text: str) -> Address:
+    try:
+        address = Address.parse(text.removeprefix("<").removesuffix(">"))
+    except AddressError as error:
+        raise CommandError(os.EX_USAGE, f"{text!r} is no address: {error}") from error
+    return address.in_domain(settings.lmtp_default_domain)
+
+
+def _in_thread(
+    seconds: float,
+    blocking: bool,  # noqa: ARG001 - one question, one thread, whatever the hook is
+    function: Callable[[], Verdict | None],
+) -> Verdict | None:
+    """The deadline of a process that asks once: a hook that hangs is left behind at the exit."""
+    answer: Future[Verdict | None] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(function())
+        except Exception as error:  # noqa: BLE001 - handed on to the chain
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answer.result(seconds)
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201
+
+
+def _fail(code: int, error: Exception) -> int:
+    for line in str(error).splitlines():
+        _warn(f"lmtpd: {line}")
+    return code

@@ -1,0 +1,145 @@
+"""PeerNames: the name of a connected peer, where the DNS confirms it both ways.
+
+The name only decorates the Received header field and the log (RFC 5321 4.4), so no session ever
+waits for it: `name_of` answers from memory and starts a look-up behind the caller's back. No
+answer is an answer, never an error. Everything is bounded: seconds, names, look-ups under way,
+entries kept.
+
+Import this only where sockets have become cooperative (dnspython takes them as it finds them),
+and use one PeerNames from one thread: there are no locks.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+import dns.exception
+import dns.name
+import dns.resolver
+import dns.reversename
+
+from lmtpd.hostname import is_host_name
+
+LONGEST_LOOKUP_S = 5.0
+"""PTR and all confirmations together."""
+SHORTEST_MEMORY_S = 60.0
+"""Also how long a failure is remembered. A TTL of 0 would let each connection ask anew."""
+LONGEST_MEMORY_S = 3600.0
+MOST_ENTRIES = 1000
+MOST_IN_FLIGHT = 20
+"""A flood of connections from many addresses is not passed on to the name server."""
+MOST_NAMES = 5
+"""Names of one address that are tried; whoever writes the zone could list thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    name: str
+    expires_s: float
+
+
+class PeerNames:
+    """The verified names of peers, found in the background and remembered for a while."""
+
+    def __init__(
+        self,
+        spawn: Callable[..., object],
+        server: tuple[str, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        lifetime_s: float = LONGEST_LOOKUP_S,
+        most_entries: int = MOST_ENTRIES,
+        most_in_flight: int = MOST_IN_FLIGHT,
+    ) -> None:
+        """`spawn(function, *arguments)` runs a look-up; `server` None follows resolv.conf."""
+        self._spawn = spawn
+        self._server = server
+        self._clock = clock
+        self._lifetime_s = lifetime_s
+        self._most_entries = most_entries
+        self._most_in_flight = most_in_flight
+        self._entries: dict[str, _Entry] = {}
+        self._in_flight: set[str] = set()
+
+    def name_of(self, address: str) -> str:
+        """The peer's verified name if it is known by now, else "". Never waits, never raises.
+
+        An unknown address has its look-up started, so the next call may know.
+        """
+        key = _plain(address)
+        if not key:
+            return ""
+        if self._recall(key) is None and self._may_start(key):
+            self._in_flight.add(key)
+            self._spawn(self._look_up, key)
+        entry = self._recall(key)
+        return entry.name if entry else ""
+
+    def _recall(self, key: str) -> _Entry | None:
+        entry = self._entries.get(key)
+        return entry if entry and self._clock() < entry.expires_s else None
+
+    def _may_start(self, key: str) -> bool:
+        return key not in self._in_flight and len(self._in_flight) < self._most_in_flight
+
+    def _look_up(self, key: str) -> None:
+        """Runs elsewhere. However it ends, killed too, the address is not left in flight."""
+        name, memory_s = "", SHORTEST_MEMORY_S
+        try:
+            name, memory_s = self._ask(key)
+        finally:
+            self._in_flight.discard(key)
+            self._keep(key, _Entry(name, self._clock() + memory_s))
+
+    def _keep(self, key: str, entry: _Entry) -> None:
+        self._entries.pop(key, None)  # a renewed entry is a young one
+        self._entries[key] = entry
+        while len(self._entries) > self._most_entries:
+            del self._entries[next(iter(self._entries))]
+
+    def _ask(self, key: str) -> tuple[str, float]:
+        """The first name of the address that leads back to it, and how long to believe that."""
+        ends_s = self._clock() + self._lifetime_s
+        family = "AAAA" if ":" in key else "A"
+        pointers, pointers_ttl = self._query(dns.reversename.from_address(key), "PTR", ends_s)
+        for text in islice(pointers, MOST_NAMES):
+            # The peer's own zone holds the PTR: any other octet could forge a header field.
+            name = text.removesuffix(".").lower()
+            if is_host_name(name):
+                addresses, ttl = self._query(dns.name.from_text(name), family, ends_s)
+                if key in map(_plain, addresses):
+                    memory_s = max(SHORTEST_MEMORY_S, float(min(ttl, pointers_ttl)))
+                    return name, min(memory_s, LONGEST_MEMORY_S)
+        return "", SHORTEST_MEMORY_S
+
+    def _query(self, name: dns.name.Name, kind: str, ends_s: float) -> tuple[list[str], int]:
+        """The records as text and their TTL; none when the DNS fails us in any way."""
+        try:
+            remaining_s = ends_s - self._clock()
+            answer = self._resolver().resolve(name, kind, lifetime=remaining_s, search=False)
+        except (dns.exception.DNSException, OSError, ValueError):
+            return [], 0
+        return [record.to_text() for record in answer], answer.chaining_result.minimum_ttl
+
+    def _resolver(self) -> dns.resolver.Resolver:
+        """Made for each question, so that a changed resolv.conf needs no restart."""
+        if self._server is None:
+            return dns.resolver.Resolver()
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers = [self._server[0]]
+        resolver.port = self._server[1]
+        return resolver
+
+
+def _plain(address: str) -> str:
+    """The address in its one spelling, without a zone; IPv4-mapped as IPv4; "" if it is none."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return str(mapped or ip)

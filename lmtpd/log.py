@@ -1,0 +1,43 @@
+"""The log: one line for each thing worth telling, `key=value`, readable by people and by scripts.
+
+Nothing that a peer chose reaches a line unescaped: a line break in an address would forge a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+_PLAIN = re.compile(r'[^\x00-\x20"=\\\x7f-\U0010ffff]+')
+
+
+class Log:
+    """Writes lines to a stream; a stream that is gone never stops the mail."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.time) -> None:
+        self._stream = stream
+        self._clock = clock
+
+    def line(self, event: str, **fields: object) -> None:
+        """Write one line; fields that are None or empty are left out."""
+        told = (
+            f"{key}={escaped(value)}" for key, value in fields.items() if value not in (None, "")
+        )
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(" ".join((self._time(), event, *told)) + "\n")
+            self._stream.flush()
+
+    def _time(self) -> str:
+        seconds = self._clock()
+        whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        return f"{whole}.{int(seconds % 1 * 1000):03}Z"
+
+
+def escaped(value: object) -> str:
+    """A value in one word: as it is where that is safe, else as a JSON string of plain ASCII."""
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text).replace("\x7f", "\\u007f")

@@ -1,0 +1,103 @@
+"""SocketTransport: the session's Transport over a gevent socket."""
+
+from __future__ import annotations
+
+import contextlib
+import socket as plain_socket
+import ssl as plain_ssl
+
+import gevent
+from gevent import socket, ssl
+
+from ..protocol.envelope import TlsInfo
+
+RECEIVE_OCTETS = 256 * 1024
+HANDSHAKE_SECONDS = 30.0
+"""A client that stalls in the handshake holds a greenlet no longer than this."""
+LINGER_SECONDS = 2.0
+LINGER_OCTETS = 1024 * 1024
+
+
+class SocketTransport:
+    """A connection whose every wait has an end."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        idle_seconds: float,
+        context: plain_ssl.SSLContext | None,
+    ) -> None:
+        """Take over a connection that was accepted.
+
+        Args:
+            connection: the socket.
+            idle_seconds: how long to wait for the peer, to say something or to read.
+            context: for TLS, where it can be had.
+        """
+        self._socket = connection
+        self._context = context
+        connection.settimeout(idle_seconds)
+        if connection.family != plain_socket.AF_UNIX:
+            # Without it a reply behind another waits 40 ms for the client's delayed ACK.
+            connection.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
+
+    def recv(self) -> bytes:
+        """Some bytes; none when the peer has closed, or `interrupt` was called."""
+        return bytes(self._socket.recv(RECEIVE_OCTETS))
+
+    def sendall(self, data: bytes) -> None:
+        """Send all, or lose the connection to a peer that does not read."""
+        try:
+            self._socket.sendall(data)
+        except TimeoutError as error:
+            raise ConnectionAbortedError("the peer does not read") from error
+
+    def start_tls(self) -> TlsInfo:
+        """The server's side of the handshake."""
+        if self._context is None:
+            raise OSError("no certificate is configured")
+        idle_seconds = self._socket.gettimeout()
+        self._socket.settimeout(HANDSHAKE_SECONDS)
+        try:
+            secured = self._context.wrap_socket(self._socket, server_side=True)
+        except TimeoutError as error:
+            raise ConnectionAbortedError("the TLS handshake stalled") from error
+        secured.settimeout(idle_seconds)
+        self._socket = secured
+        cipher, version, bits = secured.cipher() or ("", "", 0)
+        return TlsInfo(secured.version() or version, cipher, bits or 0)
+
+    def interrupt(self) -> None:
+        """Make a waiting `recv` return at once, as if the peer had closed its side.
+
+        Nothing is thrown into the greenlet: it may be waiting for a delivery by now, which must
+        neither be cut short nor go unanswered.
+        """
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, plain_socket.SHUT_RD)
+
+    def close(self) -> None:
+        """End the connection so that the last reply arrives.
+
+        Closing with unread input makes the kernel send a reset, which can overtake and destroy the
+        reply; so what the peer still sends is read and dropped, for a moment.
+        """
+        with contextlib.suppress(OSError):
+            self._close_notify()
+            socket.socket.shutdown(self._socket, plain_socket.SHUT_WR)
+            self._socket.settimeout(LINGER_SECONDS)
+            gevent.with_timeout(LINGER_SECONDS, self._read_to_end, timeout_value=None)
+        self._socket.close()
+
+    def _close_notify(self) -> None:
+        """Tell a TLS peer that the end is no truncation (RFC 5246 7.2.1); do not wait for its."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            self._socket.settimeout(0.0)
+            with contextlib.suppress(OSError):
+                self._socket.unwrap()
+
+    def _read_to_end(self) -> None:
+        left = LINGER_OCTETS
+        while left > 0:
+            octets = len(socket.socket.recv(self._socket, 65536))
+            left -= octets or left

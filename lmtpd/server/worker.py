@@ -1,0 +1,184 @@
+"""Worker: serves listeners with one greenlet for each connection, and drains.
+
+Import it after `gevent.monkey.patch_all()`: hooks may use sockets freely, and none of them may
+block the others.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket as plain_socket
+import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import gevent
+from gevent import socket
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gevent.threadpool import ThreadPool
+
+from ..config import Config
+from ..delivery.sweep import sweep
+from ..log import Log
+from ..protocol.envelope import Peer
+from ..recipients.verdict import Verdict
+from ..session import Runtime, Services, Session
+from .tls import context_for
+from .transport import SocketTransport
+
+DELIVERY_THREADS = 16
+VERIFIER_THREADS = 16
+"""Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
+SWEEP_SECONDS = 6 * 3600
+LAST_WORDS_SECONDS = 10.0
+"""For the 421 of connections that were still busy when the patience ended."""
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class Worker:
+    """One process full of sessions."""
+
+    def __init__(self, config: Config, log: Log, build: Callable[[Runtime], Services]) -> None:
+        """A worker that is ready to serve.
+
+        Args:
+            config: the settings.
+            log: where lines go.
+            build: makes the services out of what this process offers; its errors pass.
+
+        Raises:
+            ConfigError: certificate and key cannot be used.
+        """
+        self._config = config
+        self._log = log
+        self._deliveries = ThreadPool(DELIVERY_THREADS)
+        self._verifications = ThreadPool(VERIFIER_THREADS)
+        self._sessions: dict[Session, SocketTransport] = {}
+        self._greenlets = Pool()
+        self._stopping = Event()
+        self._context = context_for(config)
+        self._servers: list[StreamServer] = []
+        is_stopping = self._stopping.is_set
+        self._services = build(Runtime(self._offload, self._within, gevent.spawn, is_stopping, log))
+
+    def run(self, listeners: list[plain_socket.socket], ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Args:
+            listeners: bound sockets; they are taken over.
+            ready: called when connections are accepted.
+        """
+        self._servers = [
+            StreamServer(socket.socket(fileno=bound.detach()), self._serve, spawn=self._greenlets)
+            for bound in listeners
+        ]
+        _raise_descriptor_limit()
+        handlers = [
+            gevent.signal_handler(signal.SIGTERM, self._stopping.set),
+            gevent.signal_handler(signal.SIGINT, self._interrupted),
+        ]
+        for server in self._servers:
+            server.start()
+        sweeper = gevent.spawn(self._sweep)
+        ready()
+        self._stopping.wait()
+        sweeper.kill(block=False)
+        self._drain()
+        for handler in handlers:
+            handler.cancel()
+        self._log.line("stopped", unfinished=len(self._greenlets))
+
+    # One connection.
+
+    def _serve(self, connection: socket.socket, address: object) -> None:
+        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self._context)
+        peer = _peer(address)
+        tls = None
+        if self._config.lmtp_tls_only and connection.family != plain_socket.AF_UNIX:
+            try:
+                tls = transport.start_tls()
+            except OSError as error:
+                self._log.line("connection-lost", peer=peer, cause=repr(error))
+                transport.close()
+                return
+        session = Session(transport, peer, self._services, tls)
+        self._sessions[session] = transport
+        try:
+            session.run()
+        finally:
+            del self._sessions[session]
+
+    def _offload(
+        self,
+        function: Callable[_Arguments, _Result],
+        /,
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> _Result:
+        # No deadline, no kill: the thread would go on and publish after we had said 451.
+        result: _Result = self._deliveries.apply(function, args, kwargs)
+        return result
+
+    def _within(
+        self, seconds: float, blocking: bool, function: Callable[[], Verdict | None]
+    ) -> Verdict | None:
+        timeout = gevent.Timeout(seconds)
+        try:
+            with timeout:
+                verdict: Verdict | None = (
+                    self._verifications.apply(function) if blocking else function()
+                )
+                return verdict
+        except gevent.Timeout as expired:
+            if expired is not timeout:
+                raise
+            raise TimeoutError from None
+
+    # The end.
+
+    def _interrupted(self) -> None:
+        """Control-C stops as SIGTERM does; a second one does not wait for anybody."""
+        if self._stopping.is_set():
+            sys.exit(128 + signal.SIGINT)
+        self._stopping.set()
+
+    def _drain(self) -> None:
+        """Take no more, let transactions end, tell the idle 421."""
+        self._log.line("stopping", connections=len(self._sessions))
+        for server in self._servers:
+            server.close()  # not stop(): that kills busy sessions after a second
+        self._interrupt(lambda session: session.is_between_transactions)
+        self._greenlets.join(timeout=self._config.lmtp_drain_timeout)
+        self._interrupt(lambda _: True)
+        self._greenlets.join(timeout=LAST_WORDS_SECONDS)
+
+    def _interrupt(self, concerns: Callable[[Session], bool]) -> None:
+        for session, transport in list(self._sessions.items()):
+            if concerns(session):
+                transport.interrupt()
+
+    def _sweep(self) -> None:
+        while True:
+            removed = self._offload(sweep, str(self._config.lmtp_maildir_root))
+            if removed:
+                self._log.line("swept", files=removed)
+            gevent.sleep(SWEEP_SECONDS)
+
+
+def _peer(address: object) -> Peer:
+    match address:
+        case (str(host), int(port), *_):
+            return Peer(host, port)
+        case _:
+            return Peer("")
+
+
+def _raise_descriptor_limit() -> None:
+    """The soft limit of 1,024 is for programs that use select(); we may have what is allowed."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

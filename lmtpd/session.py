@@ -1,0 +1,405 @@
+"""Session: one connection, from the greeting to the close.
+
+Events in, decisions out: each decision is another part's (the dialogue's, the verifier's, the
+agent's); here they meet, and one line of the log is written for each final reply. It runs in any
+kind of thread: whatever waits is behind a name in Services or Transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ParamSpec, Protocol, TypeVar
+
+from .delivery.agent import DeliveryAgent, Outcome
+from .delivery.message import Message
+from .log import Log
+from .protocol import replies
+from .protocol.address import Address
+from .protocol.dialogue import NEED_DATA, Dialogue
+from .protocol.envelope import BodyType, Envelope, Peer, Recipient, TlsInfo
+from .protocol.events import (
+    Chunk,
+    Data,
+    EndOfChunk,
+    EndOfData,
+    Event,
+    Expand,
+    Gone,
+    Hello,
+    Help,
+    MailFrom,
+    Noop,
+    Quit,
+    RcptTo,
+    Refused,
+    Reset,
+    StartTls,
+    Verify,
+    XForward,
+)
+from .protocol.extensions import Extensions
+from .protocol.limits import Limits
+from .protocol.reply import Reply
+from .recipients.chain import Deadline, VerifierChain
+from .recipients.verdict import RcptContext, Verdict
+from .trust import TrustPolicy
+
+_OUTBOX_OCTETS = 64 * 1024
+"""Replies kept back for one write; more are sent at once, so that a flood fills no memory."""
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class Offload(Protocol):
+    """Runs a function that may block on a real thread, and waits for its result."""
+
+    def __call__(
+        self,
+        function: Callable[_Arguments, _Result],
+        /,
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> _Result:
+        """The function's result, or its exception."""
+
+
+class Transport(Protocol):
+    """A connected byte stream."""
+
+    def recv(self) -> bytes:
+        """Some bytes; none when the peer has closed.
+
+        Raises:
+            TimeoutError: the peer said nothing for too long.
+            OSError: the connection is lost.
+        """
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it.
+
+        Raises:
+            OSError: the connection is lost, or the peer does not read.
+        """
+
+    def start_tls(self) -> TlsInfo:
+        """Do the server's side of the handshake.
+
+        Raises:
+            OSError: it failed; the connection cannot be used any more.
+        """
+
+    def close(self) -> None:
+        """End the connection, whatever state it is in; never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that a session may touch."""
+
+    host: str
+    """Our own name."""
+    default_domain: str
+    """What a recipient without a domain gets."""
+    limits: Limits
+    extensions: Extensions
+    trust: TrustPolicy
+    verifier: VerifierChain
+    agent: DeliveryAgent
+    new_message: Callable[[bool], Message]
+    """An empty message; the argument says whether it is BINARYMIME."""
+    new_id: Callable[[], str]
+    name_of: Callable[[str], str]
+    """The DNS name of a peer's address if it is known by now; never waits."""
+    offload: Offload
+    log: Log
+    is_stopping: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the process offers to those who build Services."""
+
+    offload: Offload
+    within: Deadline
+    """Bounds the time of a hook."""
+    spawn: Callable[..., object]
+    """Runs a function that nobody waits for."""
+    is_stopping: Callable[[], bool]
+    log: Log
+
+
+class Session:
+    """The server's side of one connection."""
+
+    def __init__(
+        self, transport: Transport, peer: Peer, services: Services, tls: TlsInfo | None = None
+    ) -> None:
+        """A session that has said nothing yet; `tls` if the connection began with a handshake."""
+        self._transport = transport
+        self._peer = peer
+        self._services = services
+        self._tls = tls
+        self._dialogue = Dialogue(services.limits, services.extensions, under_tls=tls is not None)
+        self._outbox = bytearray()
+        self._client_name = ""
+        self._original_client: dict[str, str] = {}
+        self._envelope: Envelope | None = None
+        self._message: Message | None = None
+        self._fault: Exception | None = None
+
+    @property
+    def is_between_transactions(self) -> bool:
+        """Nothing would be lost or repeated if the connection ended now."""
+        return self._dialogue.is_between_transactions
+
+    def run(self) -> None:
+        """Serve the connection to its end; never raises what the peer or the disk caused."""
+        try:
+            self._greet()
+            self._converse()
+        except TimeoutError:
+            self._part(replies.IDLE)
+        except OSError as error:
+            self._services.log.line("connection-lost", peer=self._peer, cause=repr(error))
+        except Exception as error:  # noqa: BLE001 - a bug must cost one connection, not the server
+            self._services.log.line("session-failed", peer=self._peer, cause=repr(error))
+            self._part(replies.SESSION_FAILED)
+        finally:
+            self._forget()
+            self._transport.close()
+
+    def _greet(self) -> None:
+        if not self._services.trust.trusts(self._peer.address):
+            self._services.log.line("not-trusted", peer=self._peer)
+            self._say(replies.NOT_TRUSTED)
+            return
+        self._services.name_of(self._peer.address)  # begins to look, for Received
+        self._say(self._introducing(replies.GREETING))
+
+    def _converse(self) -> None:
+        dialogue = self._dialogue
+        while dialogue.is_open:
+            event = dialogue.next_event()
+            if event is NEED_DATA:
+                self._listen()
+            elif not isinstance(event, Gone):
+                self._handle(event)
+            elif self._services.is_stopping():
+                self._say(replies.SHUTTING_DOWN)
+            else:
+                return
+        self._flush()
+
+    def _listen(self) -> None:
+        """All that was received is dealt with: send the replies together, then wait."""
+        self._flush()
+        if self._services.is_stopping() and self.is_between_transactions:
+            self._say(replies.SHUTTING_DOWN)
+        else:
+            self._dialogue.receive(self._transport.recv())
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case RcptTo():
+                self._add_recipient(event)
+            case Chunk(data):
+                self._take(data)
+            case EndOfData():
+                self._end_data(event)
+            case MailFrom():
+                self._begin(event)
+            case Hello(name):
+                self._forget()
+                self._client_name = name
+                self._say(self._introducing(replies.HELLO, *self._dialogue.keywords))
+            case StartTls():
+                self._start_tls()
+            case Verify(address):
+                self._say(self._vrfy(address))
+            case Expand(address, smtputf8):
+                self._say(self._expn(address, smtputf8=smtputf8))
+            case XForward(attributes):
+                self._original_client.update(attributes)
+                self._say(replies.XFORWARD_OK)
+            case Reset():
+                self._forget()
+                self._say(replies.RESET)
+            case Refused(reply):
+                self._say(reply)
+            case _:
+                self._say(_FIXED_REPLIES[type(event)])
+
+    # One transaction.
+
+    def _begin(self, mail: MailFrom) -> None:
+        self._envelope = Envelope(
+            id=self._services.new_id(),
+            reverse_path=mail.reverse_path,
+            body=mail.body,
+            smtputf8=mail.smtputf8,
+            client_name=self._client_name,
+            tls=self._tls,
+        )
+        self._say(replies.MAIL_OK)
+
+    def _add_recipient(self, rcpt: RcptTo) -> None:
+        envelope = self._open_envelope()
+        address = rcpt.address.in_domain(self._services.default_domain)
+        context = RcptContext(self._peer, envelope.reverse_path)
+        verdict = self._services.verifier.verify(address, context)
+        reply = verdict.reply().about(address)
+        if verdict.is_accepted:
+            recipient = Recipient(address, verdict.mailboxes, rcpt.original)
+            envelope.recipients.append(recipient)
+        else:
+            self._log_refusal(address, verdict, reply)
+        self._say(reply)
+
+    def _take(self, data: bytes) -> None:
+        """Keep a piece of the message. After a fault the rest is read and thrown away."""
+        if self._fault:
+            return
+        if self._message is None:
+            is_binary = self._open_envelope().body is BodyType.BINARY_MIME
+            self._message = self._services.new_message(is_binary)
+        self._message.append(data)
+        if self._message.is_full:
+            try:
+                self._services.offload(self._message.spill)
+            except OSError as error:
+                self._fault = error
+                self._message.close()
+
+    def _end_data(self, end: EndOfData) -> None:
+        envelope = self._open_envelope()
+        outcomes = self._outcomes(envelope, end)
+        for outcome in outcomes:
+            self._log_outcome(envelope, outcome)
+            self._say(outcome.reply)
+        self._forget()
+
+    def _outcomes(self, envelope: Envelope, end: EndOfData) -> tuple[Outcome, ...]:
+        agent, recipients = self._services.agent, envelope.recipients
+        if end.is_too_large:
+            return tuple(Outcome(one, replies.TOO_LARGE.about(one.address)) for one in recipients)
+        if self._fault:
+            return tuple(agent.failure(one, self._fault) for one in recipients)
+        if self._message is None:
+            self._message = self._services.new_message(False)
+        self._message.finish()
+        peer = replace(self._peer, name=self._services.name_of(self._peer.address))
+        return self._services.offload(agent.deliver, self._message, envelope, peer)
+
+    def _forget(self) -> None:
+        """The transaction is over, or was never to be."""
+        if self._message:
+            self._message.close()
+        self._message = self._envelope = self._fault = None
+        self._original_client = {}
+
+    def _open_envelope(self) -> Envelope:
+        if self._envelope is None:
+            raise RuntimeError("the dialogue let a command through without MAIL")
+        return self._envelope
+
+    # Questions.
+
+    def _vrfy(self, address: Address) -> Reply:
+        verdict, address = self._asked(address)
+        if verdict is None:
+            return replies.CANNOT_VERIFY
+        return (replies.VERIFIED if verdict.is_accepted else verdict.reply()).about(address)
+
+    def _expn(self, address: Address, *, smtputf8: bool) -> Reply:
+        verdict, address = self._asked(address)
+        if verdict is None:
+            return replies.CANNOT_VERIFY
+        if not verdict.is_accepted:
+            return verdict.reply().about(address)
+        members = tuple(f"<{Address.of_mailbox(mailbox)}>" for mailbox in verdict.mailboxes)
+        if not smtputf8 and not all(member.isascii() for member in members):
+            return replies.NEEDS_SMTPUTF8
+        return replace(replies.VERIFIED, lines=members)
+
+    def _asked(self, address: Address) -> tuple[Verdict | None, Address]:
+        """The verdict that RCPT would give; None if the operator does not let it be asked for."""
+        address = address.in_domain(self._services.default_domain)
+        if not self._services.extensions.vrfy:
+            return None, address
+        return self._services.verifier.verify(address, RcptContext(self._peer)), address
+
+    # The connection.
+
+    def _start_tls(self) -> None:
+        self._say(replies.TLS_READY)
+        self._flush()
+        self._tls = self._transport.start_tls()
+        self._dialogue.tls_started()
+        self._client_name = ""
+        self._forget()
+
+    def _introducing(self, reply: Reply, *more: str) -> Reply:
+        return replace(reply, lines=(f"{self._services.host} {reply.lines[0]}", *more))
+
+    def _say(self, reply: Reply) -> None:
+        self._outbox += self._dialogue.send(reply)
+        if len(self._outbox) >= _OUTBOX_OCTETS:
+            self._flush()
+
+    def _part(self, reply: Reply) -> None:
+        """Last words, if the peer still hears."""
+        try:
+            self._say(reply)
+            self._flush()
+        except OSError as error:
+            self._services.log.line("connection-lost", peer=self._peer, cause=repr(error))
+
+    def _flush(self) -> None:
+        if self._outbox:
+            data = bytes(self._outbox)
+            self._outbox.clear()
+            self._transport.sendall(data)
+
+    # The log.
+
+    def _log_refusal(self, address: Address, verdict: Verdict, reply: Reply) -> None:
+        envelope = self._open_envelope()
+        self._services.log.line(
+            "refused",
+            id=envelope.id,
+            peer=self._peer,
+            sender=f"<{envelope.reverse_path}>",
+            recipient=address,
+            reply=reply,
+            cause=verdict.reason,
+        )
+
+    def _log_outcome(self, envelope: Envelope, outcome: Outcome) -> None:
+        original = {f"client_{key.lower()}": text for key, text in self._original_client.items()}
+        self._services.log.line(
+            "delivered" if outcome.reply.is_success else "failed",
+            id=envelope.id,
+            peer=self._peer,
+            helo=envelope.client_name,
+            tls=envelope.tls and envelope.tls.version,
+            sender=f"<{envelope.reverse_path}>",
+            recipient=outcome.recipient.address,
+            mailbox=",".join(outcome.recipient.mailboxes),
+            size=self._message.size if self._message else 0,
+            reply=outcome.reply,
+            seconds=outcome.seconds,
+            file=",".join(outcome.names),
+            cause=outcome.cause and repr(outcome.cause),
+            **original,
+        )
+
+
+_FIXED_REPLIES = {
+    Data: replies.START_MAIL,
+    EndOfChunk: replies.CHUNK_OK,
+    Noop: replies.NOTHING_DONE,
+    Help: replies.HELP,
+    Quit: replies.BYE,
+}

@@ -1,0 +1,258 @@
+"""The settings of lmtpd: one row for each, which is also a field of Config.
+
+A row holds the default as an administrator would write it, the function that reads a value, and
+the help. docs/CONFIG.md and `--help` are printed from these rows, so nothing about a setting is
+said twice. A new setting is a new row. Where values come from, and whether they go together, is
+lmtpd.config's matter; nothing here looks at a disk but for the place of the default root.
+"""
+
+# ruff: noqa: RUF009 - `setting` is dataclasses.field by another name, and calls nothing early
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from lmtpd import values
+from lmtpd.trust import TrustPolicy
+from lmtpd.values import between, optional
+
+T = TypeVar("T")
+
+_DAY_S = 86400.0
+_LISTENING = "Listening"
+_TLS = "TLS and trust"
+_NAMES = "Names"
+_STORE = "Mailboxes"
+_RECIPIENTS = "Recipients"
+_PROTOCOL = "Protocol"
+_LIMITS = "Limits"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table."""
+
+    parse: Callable[[str], object]
+    default: str
+    help: str
+    group: str
+    key: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """The field of Config: `lmtp_port`."""
+        return self.key.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: `LMTP_PORT`."""
+        return self.attribute.upper()
+
+    @property
+    def option(self) -> str:
+        """On the command line: `--lmtp-port`."""
+        return f"--{self.key}"
+
+    @property
+    def kind(self) -> str:
+        """What a value looks like, in a word: `port`, `path`, `seconds`."""
+        return self.parse.__name__.replace("_", "-")
+
+
+def setting(default: str, parse: Callable[[str], T], meaning: str, group: str) -> T:
+    """A field of Config and its row at once; the field's type is what `parse` returns."""
+    row = Setting(parse, default, meaning, group)
+    return field(default_factory=lambda: parse(default), metadata={"setting": row})
+
+
+def folder(text: str) -> Path:
+    """The root of the mailboxes; not set: `maildirs` beside the launcher."""
+    return default_root(Path(__file__).parent) if values.is_none(text) else values.path(text)
+
+
+def default_root(package: Path) -> Path:
+    """`maildirs` in the source tree; for an installed package, in the working directory."""
+    tree = package.parent
+    return (tree if (tree / "lmtpd.py").is_file() else Path.cwd()) / "maildirs"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The value of every setting: the key, with `-` as `_`. `Config()` is all defaults."""
+
+    lmtp_bind_addr: str = setting(
+        "127.0.0.1",
+        values.address,
+        "Address to listen on; `0.0.0.0` or `::` for every interface. Any other than loopback"
+        " needs `lmtp-trusted-ips`, and should have `lmtp-cert-path`.",
+        _LISTENING,
+    )
+    lmtp_port: int = setting(
+        "11200", values.port, "TCP port. 25 is refused (RFC 2033 section 5).", _LISTENING
+    )
+    lmtp_socket_path: Path | None = setting(
+        "none", optional(values.path), "Unix socket to listen on as well.", _LISTENING
+    )
+    lmtp_socket_mode: int = setting(
+        "0660",
+        values.mode,
+        "Mode of the unix socket, octal. Whoever may write to it may deliver.",
+        _LISTENING,
+    )
+    lmtp_cert_path: Path | None = setting(
+        "none",
+        optional(values.path),
+        "Certificate chain, PEM. With it and the key STARTTLS is offered.",
+        _TLS,
+    )
+    lmtp_key_path: Path | None = setting(
+        "none", optional(values.path), "Private key of the certificate, PEM.", _TLS
+    )
+    lmtp_tls_only: bool = setting(
+        "false",
+        values.switch,
+        "`true`: every TCP connection is TLS from its first byte. `false`: clear text, and"
+        " STARTTLS where a certificate is set.",
+        _TLS,
+    )
+    lmtp_trusted_ips: TrustPolicy = setting(
+        "none",
+        values.networks,
+        "Addresses and networks that may connect, separated by semicolons, such as"
+        " `127.0.0.1;10.0.0.0/8;2001:db8::/32`; everyone else is refused. `none`: loopback only."
+        " A list replaces that, so name loopback in it if it shall stay.",
+        _TLS,
+    )
+    lmtp_hostname: str = setting(
+        "none",
+        values.host_name,
+        "Our name in the greeting, in Received and in file names. `none`: the machine's.",
+        _NAMES,
+    )
+    lmtp_default_domain: str = setting(
+        "none",
+        values.domain,
+        "Domain of a recipient that has none (`<postmaster>`). `none`: `lmtp-hostname`.",
+        _NAMES,
+    )
+    lmtp_dns: bool = setting(
+        "true",
+        values.switch,
+        "Look up the clients' names for Received. Nothing waits for it.",
+        _NAMES,
+    )
+    lmtp_dns_server: tuple[str, int] | None = setting(
+        "none",
+        optional(values.server),
+        "Name server for that: an address, `192.0.2.53:5353` or `[2001:db8::53]:5353`."
+        " `none`: as in resolv.conf.",
+        _NAMES,
+    )
+    lmtp_maildir_root: Path = setting(
+        "none",
+        folder,
+        "Folder below which all maildirs lie; it must exist. `none`: `maildirs` beside"
+        " `lmtpd.py`, or in the working directory where lmtpd is installed as a package.",
+        _STORE,
+    )
+    lmtp_maildir_path: str = setting(
+        "{domain}/{local}",
+        values.template,
+        "Place of a maildir below the root. `{domain}`, `{local}` and `{mailbox}` are filled"
+        " in and can be cut: `{domain}/{local:.1}/{local}`.",
+        _STORE,
+    )
+    lmtp_quota_tempfail: bool = setting(
+        "true",
+        values.switch,
+        "Disk quota exceeded: `true` answers 452 4.2.2 and the client tries again; `false`"
+        " answers 552 5.2.2 and the message bounces.",
+        _STORE,
+    )
+    lmtp_recipient_hooks: tuple[str, ...] = setting(
+        "maildirs",
+        values.hooks,
+        "Who says which recipients exist, asked in this order, separated by semicolons:"
+        " `maildirs`, `table`, an entry point's name or `package.module:Verifier`.",
+        _RECIPIENTS,
+    )
+    lmtp_recipient_table: Path | None = setting(
+        "none", optional(values.path), "File of addresses that the hook `table` reads.", _RECIPIENTS
+    )
+    lmtp_recipient_delimiter: str = setting(
+        "+",
+        values.delimiters,
+        "Each of these characters separates user from detail: mail for `alice+news` reaches"
+        " `alice`. Empty or `none`: addresses have no detail.",
+        _RECIPIENTS,
+    )
+    lmtp_case_sensitive: bool = setting(
+        "false", values.switch, "`true`: `Alice` and `alice` are two mailboxes.", _RECIPIENTS
+    )
+    lmtp_hook_timeout: float = setting(
+        "10",
+        between(0.1, 29.9, values.seconds),
+        "How long one hook may take; a late one is a 451, never a refusal.",
+        _RECIPIENTS,
+    )
+    lmtp_verify_timeout: float = setting(
+        "25",
+        between(0.1, 29.9, values.seconds, "Exim gives up a callout after 30 seconds"),
+        "How long all hooks together may take for one recipient; under 30 seconds.",
+        _RECIPIENTS,
+    )
+    lmtp_vrfy: bool = setting(
+        "true", values.switch, "VRFY and EXPN answer truly; `false`: always 252.", _PROTOCOL
+    )
+    lmtp_xforward: bool = setting(
+        "true", values.switch, "Offer XFORWARD, by which Postfix names the first client.", _PROTOCOL
+    )
+    lmtp_dsn: bool = setting(
+        "false", values.switch, "Offer DSN, and take its parameters (RFC 3461).", _PROTOCOL
+    )
+    lmtp_max_message_size: int = setting(
+        "52428800",
+        between(65536, 2**50, values.octets, "RFC 5321 section 4.5.3.1.7 asks for 64K"),
+        "Octets of the largest message; suffixes K, M and G. At least 64K"
+        " (RFC 5321 section 4.5.3.1.7).",
+        _LIMITS,
+    )
+    lmtp_max_recipients: int = setting(
+        "1000",
+        between(100, 1_000_000, values.number, "RFC 5321 section 4.5.3.1.8 asks for 100"),
+        "Recipients of one message. At least 100 (RFC 5321 section 4.5.3.1.8).",
+        _LIMITS,
+    )
+    lmtp_idle_timeout: float = setting(
+        "300",
+        between(1.0, _DAY_S, values.seconds),
+        "Silence after which a connection is closed; suffixes s, m and h. RFC 5321 section"
+        " 4.5.3.2.7 asks for 5 minutes.",
+        _LIMITS,
+    )
+    lmtp_drain_timeout: float = setting(
+        "30",
+        between(0.0, _DAY_S, values.seconds),
+        "How long transactions may go on after the order to stop.",
+        _LIMITS,
+    )
+    warnings: tuple[str, ...] = ()
+    """Not a setting: what the operator should hear at start."""
+
+    def __post_init__(self) -> None:
+        """Recipients without a domain are in ours, unless told otherwise."""
+        domain = self.lmtp_default_domain or self.lmtp_hostname.lower()
+        object.__setattr__(self, "lmtp_default_domain", domain)
+
+    @staticmethod
+    def settings() -> tuple[Setting, ...]:
+        """The table: all rows, in the order of the documentation."""
+        return tuple(
+            replace(row.metadata["setting"], key=row.name.replace("_", "-"))
+            for row in dataclasses.fields(Config)
+            if "setting" in row.metadata
+        )

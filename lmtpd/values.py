@@ -1,0 +1,214 @@
+"""What the text of a setting means: small functions from text to a value.
+
+Each raises ValueError in words for the administrator, without the key: who calls knows where the
+text stood. Nothing here opens a file, resolves a name or knows which settings exist. The name of
+a function says what kind of value it reads, and is printed in the documentation.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from lmtpd.hostname import is_host_name, machine_name
+from lmtpd.trust import TrustPolicy
+
+T = TypeVar("T")
+N = TypeVar("N", int, float)
+
+_SWITCH = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_OCTETS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_HOOK = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.\w+)*", re.A)
+# Filling, width and precision, and no more: `{local:.1}` and `{local:_<2.2}`.
+_FORMAT_SPEC = re.compile(r"(?:[^{}/]?[<>^])?[0-9]{0,2}(?:\.[0-9]{1,2})?")
+_EXAMPLE = {"domain": "example.org", "local": "alice", "mailbox": "alice@example.org"}
+
+
+def optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    """The same kind of value, or None where the text is empty or `none`."""
+
+    @functools.wraps(parse)
+    def parse_unless_none(text: str) -> T | None:
+        return None if is_none(text) else parse(text)
+
+    return parse_unless_none
+
+
+def between(least: N, most: N, parse: Callable[[str], N], why: str = "") -> Callable[[str], N]:
+    """The same kind of number, both bounds included."""
+
+    @functools.wraps(parse)
+    def parse_within(text: str) -> N:
+        number = parse(text)
+        if not least <= number <= most:
+            reason = f" ({why})" if why else ""
+            raise ValueError(f"{text!r} is not between {least:.16g} and {most:.16g}{reason}")
+        return number
+
+    return parse_within
+
+
+def is_none(text: str) -> bool:
+    """Does this text say that nothing is set?"""
+    return text.lower() in ("", "none")
+
+
+def switch(text: str) -> bool:
+    """true or false, and what people write for them."""
+    try:
+        return _SWITCH[text.lower()]
+    except KeyError:
+        raise ValueError(f"{text!r} is not true or false") from None
+
+
+def number(text: str) -> int:
+    """A whole number; nine digits are enough for anybody."""
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """`90`, `90s`, `1.5m` or `2h`."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smh]?)", text)
+    if not match:
+        raise ValueError(f"{text!r} is not a time in seconds such as 300, 300s, 5m or 1h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def octets(text: str) -> int:
+    """`65536`, `64K`, `50M` or `1G`, in powers of 1024."""
+    match = re.fullmatch("([0-9]{1,15}) ?([KMG]?)", text.upper())
+    if not match:
+        raise ValueError(f"{text!r} is not a size in octets such as 52428800, 51200K, 50M or 1G")
+    return int(match[1]) * _OCTETS[match[2]]
+
+
+def port(text: str) -> int:
+    """A TCP port; not 25, where the world would take us for SMTP (RFC 2033 5)."""
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValueError(f"{text!r} is not a port number (1 to 65535)")
+    if int(text) == 25:
+        raise ValueError("port 25 is for SMTP, never for LMTP (RFC 2033 section 5); use 11200")
+    return int(text)
+
+
+def address(text: str) -> str:
+    """An IPv4 or IPv6 address. A name could come to mean another interface over night."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not an IPv4 or IPv6 address such as 127.0.0.1 or ::1"
+        ) from None
+
+
+def server(text: str) -> tuple[str, int]:
+    """`192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`."""
+    bracketed = re.fullmatch(r"\[(.*)\](?::([0-9]{1,5}))?|([^:]*):([0-9]{1,5})", text)
+    if not bracketed:
+        return address(text), 53
+    host, number = bracketed[1] or bracketed[3] or "", bracketed[2] or bracketed[4] or "53"
+    if not 1 <= int(number) <= 65535:
+        raise ValueError(f"{number!r} is not a port number (1 to 65535)")
+    return address(host), int(number)
+
+
+def mode(text: str) -> int:
+    """The permissions of a file, as chmod takes them in octal."""
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise ValueError(f"{text!r} is not a file mode in octal such as 0660")
+    return int(text, 8)
+
+
+def path(text: str) -> Path:
+    """A path of the file system; a relative one is for the caller to anchor."""
+    if not text or "\0" in text:
+        raise ValueError(f"{text!r} is not a path")
+    return Path(text)
+
+
+def networks(text: str) -> TrustPolicy:
+    """Addresses and networks with semicolons between them; not set: loopback only."""
+    return TrustPolicy() if is_none(text) else TrustPolicy.parse(text)
+
+
+def host_name(text: str) -> str:
+    """A name of letters, digits, hyphens and dots; not set: what the machine calls itself."""
+    if is_none(text):
+        return machine_name()
+    return domain(text)
+
+
+def domain(text: str) -> str:
+    """A domain in its ASCII form; not set: empty."""
+    if is_none(text):
+        return ""
+    if not is_host_name(text):
+        raise ValueError(
+            f"{text!r} is not a host name (letters, digits and hyphens between dots;"
+            " other letters in their xn-- form)"
+        )
+    return text.lower()
+
+
+def hooks(text: str) -> tuple[str, ...]:
+    """Names of verifiers, or `package.module:attribute`, with semicolons between them."""
+    names = tuple(filter(None, (part.strip() for part in text.split(";"))))
+    wrong = [name for name in names if not _HOOK.fullmatch(name)]
+    if wrong:
+        raise ValueError(
+            f"{'; '.join(map(repr, wrong))} is not the name of a hook such as maildirs, table"
+            " or package.module:Verifier (names are separated by semicolons)"
+        )
+    if not names:
+        raise ValueError("holds no hook: every recipient would be unknown; the usual is maildirs")
+    return names
+
+
+def delimiters(text: str) -> str:
+    """Characters of which each separates user from detail; not set: none does."""
+    if is_none(text):
+        return ""
+    wrong = [letter for letter in text if letter not in string.punctuation or letter == "@"]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} cannot separate user from detail; the usual is +")
+    return text
+
+
+def template(text: str) -> str:
+    """The path of a mailbox below the root: `{domain}/{local}`, `{domain}/{local:.1}/{local}`."""
+    try:
+        fields = [field for field in string.Formatter().parse(text) if field[1] is not None]
+        for field in fields:
+            _check_field(*field[1:])
+        # Two mailboxes whose names begin alike would share one maildir, each reading the other.
+        if not any(name != "domain" and "." not in (spec or "") for _, name, spec, _ in fields):
+            raise ValueError("needs {local} or {mailbox} uncut, or mailboxes would share a folder")
+        _check_parts(text.format(**_EXAMPLE))
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from None
+    return text
+
+
+def _check_field(name: str | None, spec: str | None, conversion: str | None) -> None:
+    """One pair of braces: a name that we fill in, and at most a width and a precision."""
+    if name not in _EXAMPLE:
+        raise ValueError(f"{{{name}}} is not {{domain}}, {{local}} or {{mailbox}}")
+    if conversion is not None or not _FORMAT_SPEC.fullmatch(spec or ""):
+        raise ValueError(f"{{{name}}} takes only a width and a precision, such as {{{name}:.1}}")
+
+
+def _check_parts(filled: str) -> None:
+    """The path that an example makes: below the root, each part of it a name."""
+    if "\0" in filled or any(part in ("", ".", "..") for part in filled.split("/")):
+        raise ValueError("must be a relative path, without empty parts, '.' and '..'")

@@ -1,0 +1,131 @@
+"""From a Config to Services: the only file that names concrete classes."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable
+
+from .config import Config, ConfigError
+from .delivery.agent import DeliveryAgent
+from .delivery.disk import Disk
+from .delivery.layout import Layout
+from .delivery.maildir import MaildirStore
+from .delivery.message import Message
+from .delivery.tree import MaildirTree
+from .protocol import replies
+from .protocol.extensions import Extensions
+from .protocol.limits import Limits
+from .recipients.chain import AddressRules, Deadline, Deadlines, VerifierChain
+from .recipients.loader import HookError, load_hooks
+from .recipients.maildirs import MaildirsVerifier
+from .recipients.table import TableVerifier
+from .recipients.verdict import RecipientVerifier
+from .server.listener import BindError, bind_tcp, bind_unix
+from .session import Runtime, Services
+
+
+def tree(config: Config, disk: Disk | None = None) -> MaildirTree:
+    """The directories of the store.
+
+    Raises:
+        ConfigError: the root cannot be opened.
+    """
+    try:
+        return MaildirTree(config.lmtp_maildir_root, disk or Disk())
+    except OSError as error:
+        raise ConfigError([f"lmtp-maildir-root: {error}"]) from error
+
+
+def store(config: Config, directories: MaildirTree) -> MaildirStore:
+    """The mailboxes."""
+    return MaildirStore(Layout(config.lmtp_maildir_path), directories, config.lmtp_hostname)
+
+
+def verifier(config: Config, directories: MaildirTree, within: Deadline) -> VerifierChain:
+    """The chain of `lmtp-recipient-hooks`.
+
+    Raises:
+        ConfigError: a hook cannot be had.
+    """
+    layout = Layout(config.lmtp_maildir_path)
+    rules = AddressRules(config.lmtp_recipient_delimiter, config.lmtp_case_sensitive)
+
+    def maildirs(_: Config) -> RecipientVerifier:
+        return MaildirsVerifier(layout, directories)
+
+    def table(_: Config) -> RecipientVerifier:
+        path = config.lmtp_recipient_table
+        if path is None:
+            raise HookError("hook table: lmtp-recipient-table is not set")
+        return TableVerifier.read(path, config.lmtp_default_domain, rules)
+
+    shipped = {"maildirs": maildirs, "table": table}
+    try:
+        hooks = load_hooks(config.lmtp_recipient_hooks, shipped, config)
+    except HookError as error:
+        raise ConfigError([str(error)]) from error
+    deadlines = Deadlines(config.lmtp_hook_timeout, config.lmtp_verify_timeout)
+    return VerifierChain(hooks, within, time.monotonic, layout.parts, rules, deadlines)
+
+
+def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:
+    """The look-up of clients' names."""
+    if not config.lmtp_dns:
+        return lambda _: ""
+    # Here, not above: dnspython is slow to import, and only a server needs it.
+    from .dns import PeerNames
+
+    return PeerNames(spawn, config.lmtp_dns_server).name_of
+
+
+def listeners(config: Config) -> list[socket.socket]:
+    """Every socket that is configured, bound.
+
+    Raises:
+        BindError: one cannot be listened on; none is then.
+    """
+    bound = [bind_tcp(config.lmtp_bind_addr, config.lmtp_port)]
+    if config.lmtp_socket_path:
+        try:
+            bound.append(bind_unix(config.lmtp_socket_path, config.lmtp_socket_mode))
+        except BindError:
+            bound[0].close()
+            raise
+    return bound
+
+
+def services(config: Config, runtime: Runtime, disk: Disk | None = None) -> Services:
+    """Everything that a session touches.
+
+    Args:
+        config: the settings.
+        runtime: what the process offers.
+        disk: the operating system, unless it shall be another.
+
+    Raises:
+        ConfigError: a part cannot be made.
+    """
+    directories = tree(config, disk)
+    quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
+    return Services(
+        host=config.lmtp_hostname,
+        default_domain=config.lmtp_default_domain,
+        limits=Limits(config.lmtp_max_message_size, config.lmtp_max_recipients),
+        extensions=Extensions(
+            starttls=config.lmtp_cert_path is not None,
+            vrfy=config.lmtp_vrfy,
+            dsn=config.lmtp_dsn,
+            xforward=config.lmtp_xforward,
+        ),
+        trust=config.lmtp_trusted_ips,
+        verifier=verifier(config, directories, runtime.within),
+        agent=DeliveryAgent(store(config, directories), config.lmtp_hostname, quota),
+        new_message=lambda is_binary: Message(directories, is_binary=is_binary),
+        new_id=lambda: secrets.token_hex(8),
+        name_of=names(config, runtime.spawn),
+        offload=runtime.offload,
+        log=runtime.log,
+        is_stopping=runtime.is_stopping,
+    )
