@@ -35,7 +35,7 @@ _SETTINGS = {row.key: row for row in Config.settings()}
 _VARIABLES = {row.variable: row for row in _SETTINGS.values()}
 
 _KEY = re.compile(r"""\s*(["']?)(.*?)\1\s*=""")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # What Kubernetes puts into every container beside a service that is named `lmtp`.
 _SERVICE_VARIABLE = re.compile(r"LMTP_(?:SERVICE_(?:HOST|PORT)|PORT_[0-9]+_)")
@@ -89,10 +89,11 @@ class _Given(NamedTuple):
 
     def read(self) -> object:
         """Its value. Raises ValueError in the administrator's words."""
-        if _CONTROL.search(self.text):
+        text = self.text.strip()
+        if _CONTROL.search(text):
             # Triple quotes go over lines: a missing one would swallow the settings below.
-            raise ValueError(f"{self.text!r} has a line break or control character in it")
-        value = _SETTINGS[self.key].parse(self.text.strip())
+            raise ValueError(f"{text!r} has a line break or control character in it")
+        value = _SETTINGS[self.key].parse(text)
         return (self.folder / value).absolute() if isinstance(value, Path) else value
 
 

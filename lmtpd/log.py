@@ -24,17 +24,21 @@ class Log:
 
     def line(self, event: str, **fields: object) -> None:
         """Write one line; fields that are None or empty are left out."""
-        told = (
-            f"{key}={escaped(value)}" for key, value in fields.items() if value not in (None, "")
-        )
+        given = ((key, value) for key, value in fields.items() if value not in (None, ""))
+        words = (self._time(), event, *(f"{key}={escaped(value)}" for key, value in given))
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(" ".join((self._time(), event, *told)) + "\n")
+            self._stream.write(" ".join(words) + "\n")
             self._stream.flush()
 
     def _time(self) -> str:
         seconds = self._clock()
         whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
         return f"{whole}.{int(seconds % 1 * 1000):03}Z"
+
+
+def told(error: BaseException) -> str:
+    """What went wrong, for the operator: the kind of error, its words and the file it names."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def escaped(value: object) -> str:

@@ -13,7 +13,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from .delivery.agent import DeliveryAgent, Outcome
 from .delivery.message import Message
-from .log import Log
+from .log import Log, told
 from .protocol import replies
 from .protocol.address import Address
 from .protocol.dialogue import NEED_DATA, Dialogue
@@ -162,9 +162,9 @@ class Session:
         except TimeoutError:
             self._part(replies.IDLE)
         except OSError as error:
-            self._services.log.line("connection-lost", peer=self._peer, cause=repr(error))
+            self._services.log.line("connection-lost", peer=self._peer, cause=told(error))
         except Exception as error:  # noqa: BLE001 - a bug must cost one connection, not the server
-            self._services.log.line("session-failed", peer=self._peer, cause=repr(error))
+            self._services.log.line("session-failed", peer=self._peer, cause=told(error))
             self._part(replies.SESSION_FAILED)
         finally:
             self._forget()
@@ -354,7 +354,7 @@ class Session:
             self._say(reply)
             self._flush()
         except OSError as error:
-            self._services.log.line("connection-lost", peer=self._peer, cause=repr(error))
+            self._services.log.line("connection-lost", peer=self._peer, cause=told(error))
 
     def _flush(self) -> None:
         if self._outbox:
@@ -391,7 +391,7 @@ class Session:
             reply=outcome.reply,
             seconds=outcome.seconds,
             file=",".join(outcome.names),
-            cause=outcome.cause and repr(outcome.cause),
+            cause=outcome.cause and told(outcome.cause),
             **original,
         )
 

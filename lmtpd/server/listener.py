@@ -74,14 +74,14 @@ def endpoint(name: object) -> str:
 def _remove_stale(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise OSError(errno.EEXIST, "a file that is no socket is in the way")
+            raise OSError(errno.ENOTSOCK, "a file that is no socket is in the way")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink()
                 return
-        raise OSError(errno.EADDRINUSE, "another server listens there")
+        raise OSError(errno.EADDRINUSE, "")
 
 
 def _reason(error: OSError) -> str:
@@ -90,5 +90,4 @@ def _reason(error: OSError) -> str:
         errno.EADDRNOTAVAIL: "not an address of this machine",
         errno.EACCES: "permission denied",
     }
-    text = error.strerror or str(error)
-    return text if error.errno == errno.EEXIST else hints.get(error.errno or 0, text)
+    return hints.get(error.errno or 0, error.strerror or str(error))

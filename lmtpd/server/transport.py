@@ -36,6 +36,7 @@ class SocketTransport:
         """
         self._socket = connection
         self._context = context
+        self._is_interrupted = False
         connection.settimeout(idle_seconds)
         if connection.family != plain_socket.AF_UNIX:
             # Without it a reply behind another waits 40 ms for the client's delayed ACK.
@@ -43,7 +44,12 @@ class SocketTransport:
 
     def recv(self) -> bytes:
         """Some bytes; none when the peer has closed, or `interrupt` was called."""
-        return bytes(self._socket.recv(RECEIVE_OCTETS))
+        try:
+            return bytes(self._socket.recv(RECEIVE_OCTETS))
+        except OSError:
+            if self._is_interrupted:
+                return b""
+            raise
 
     def sendall(self, data: bytes) -> None:
         """Send all, or lose the connection to a peer that does not read."""
@@ -70,9 +76,10 @@ class SocketTransport:
     def interrupt(self) -> None:
         """Make a waiting `recv` return at once, as if the peer had closed its side.
 
-        Nothing is thrown into the greenlet: it may be waiting for a delivery by now, which must
-        neither be cut short nor go unanswered.
+        A greenlet that waits for a delivery by now is not touched: that must neither be cut short
+        nor go unanswered. gevent's shutdown() wakes only those who wait for this socket.
         """
+        self._is_interrupted = True
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, plain_socket.SHUT_RD)
 

@@ -22,7 +22,7 @@ from gevent.threadpool import ThreadPool
 
 from ..config import Config
 from ..delivery.sweep import sweep
-from ..log import Log
+from ..log import Log, told
 from ..protocol.envelope import Peer
 from ..recipients.verdict import Verdict
 from ..session import Runtime, Services, Session
@@ -103,7 +103,7 @@ class Worker:
             try:
                 tls = transport.start_tls()
             except OSError as error:
-                self._log.line("connection-lost", peer=peer, cause=repr(error))
+                self._log.line("connection-lost", peer=peer, cause=told(error))
                 transport.close()
                 return
         session = Session(transport, peer, self._services, tls)

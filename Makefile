@@ -1,0 +1,42 @@
+# Two commands: `make run` and `make test`. Both make the virtual environment first.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint docs clean
+
+# Serves on 127.0.0.1:11200 with the mailbox alice@example.org; ARGS are for lmtpd.
+run: $(VENV)/run.stamp
+	@$(BIN)/python lmtpd.py mailbox add alice@example.org $(ARGS) >/dev/null
+	@exec $(BIN)/python lmtpd.py serve $(ARGS)
+
+# Real Postfix, Dovecot and swaks are installed under CI=true only; elsewhere the tests that want
+# what is missing are skipped, and the first lines say what to install for all of them.
+test: lint
+	@$(BIN)/python tests/components.py $(if $(filter true,$(CI)),--install,|| true)
+	$(BIN)/python -m pytest --cov
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy --follow-imports=skip lmtpd.py
+
+# Prints the tables of the documentation from the code.
+docs: $(VENV)/run.stamp
+	$(BIN)/python docs/tables.py
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/run.stamp: requirements.txt
+	@echo "installing what lmtpd needs into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/test.stamp: tests/requirements.txt $(VENV)/run.stamp
+	@echo "installing what the tests need into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@

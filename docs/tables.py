@@ -1,0 +1,85 @@
+"""Prints the tables of the documentation from the code, so that they cannot be wrong.
+
+`make docs` writes docs/CONFIG.md, docs/REPLIES.md and the settings in README.md; a test compares.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+
+from lmtpd.config import FILE_FORMAT  # noqa: E402
+from lmtpd.protocol import replies  # noqa: E402
+from lmtpd.settings import Config, Setting  # noqa: E402
+
+BEGIN, END = "<!-- settings: printed by `make docs` -->\n", "<!-- end of settings -->"
+
+
+def config_page() -> str:
+    """docs/CONFIG.md."""
+    return "\n".join(_config_lines())
+
+
+def replies_page() -> str:
+    """docs/REPLIES.md."""
+    return "\n".join(_replies_lines())
+
+
+def readme(text: str) -> str:
+    """The README with its table of settings as the code has it."""
+    rows = "".join(f"| `{row.key}` | {_default(row)} | {row.help} |\n" for row in Config.settings())
+    table = f"{BEGIN}| key | default | meaning |\n|---|---|---|\n{rows}{END}"
+    return re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: table, text, flags=re.DOTALL)
+
+
+def pages() -> dict[Path, str]:
+    """Every file that is printed, and what belongs in it."""
+    start = PROJECT / "README.md"
+    return {
+        PROJECT / "docs" / "CONFIG.md": config_page(),
+        PROJECT / "docs" / "REPLIES.md": replies_page(),
+        start: readme(start.read_text("utf-8")),
+    }
+
+
+def _config_lines() -> Iterator[str]:
+    yield "# Settings\n"
+    yield "Every setting can stand in the file that `--config` names (`lmtp-port = 11200`), in the"
+    yield "environment (`LMTP_PORT=11200`) and on the command line (`--lmtp-port 11200`). The"
+    yield "command line wins over the environment, the environment over the file, and the file"
+    yield "over the default. All faults are named at once, with their place; lmtpd then ends with"
+    yield "exit code 78 (EX_CONFIG) and has bound nothing. `lmtpd.py check-config` looks without"
+    yield "starting.\n"
+    yield f"{FILE_FORMAT}\n"
+    for group, rows in itertools.groupby(Config.settings(), key=lambda row: row.group):
+        yield f"## {group}\n"
+        for row in rows:
+            yield f"`{row.key}` = {_default(row)}  \n{row.help}\n"
+
+
+def _default(row: Setting) -> str:
+    return f"`{row.default}`" if row.default else "empty"
+
+
+def _replies_lines() -> Iterator[str]:
+    yield "# Replies\n"
+    yield "Everything that lmtpd can say to a client. A final reply and a reply to RCPT or VRFY"
+    yield "name the recipient in front of the text: `550 5.1.1 <bob@example.org> No such mailbox"
+    yield "here`. 4yz: the MTA keeps the message and tries again. 5yz: it bounces. A fault of ours"
+    yield "is always a 4yz; what really happened stands in the log.\n"
+    yield "| code | status | text | name |\n|---|---|---|---|"
+    for name, reply in replies.table().items():
+        text = "<br>".join(line.replace("<", "&lt;").replace("|", "\\|") for line in reply.lines)
+        yield f"| {reply.code} | {reply.status or '-'} | {text} | {name} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""The real programs that the tests run the server against, and how to get them.
+
+    python tests/components.py              what is there, what is missing, the line to install it
+    python tests/components.py --install    install what is missing (Debian or Ubuntu, as root)
+
+Promises: the table below is the only list of these programs. Nothing is installed that is there
+already, and no service is started by an installation: the tests start their own, with their own
+configuration. What a package enables for the machine's next start stays enabled.
+Exit status: 0 all there, 1 something missing, 2 cannot be installed from here.
+
+Needs the standard library only, for it runs before anything else is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Daemons live where an ordinary user's PATH does not look.
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+# Debian starts a service as soon as its package is installed, unless this program says no (101).
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_POLICY_TEXT = "#!/bin/sh\nexit 101\n"
+
+# Postfix asks what to configure. "No configuration": the machine's own mail is not our business.
+_ANSWERS = "postfix postfix/main_mailer_type select No configuration\n"
+
+
+@dataclass(frozen=True)
+class Component:
+    """Something real: its Debian packages, and what proves that they are there."""
+
+    packages: tuple[str, ...]
+    programs: tuple[str, ...]
+    perl_modules: tuple[str, ...] = ()
+
+    def missing(self) -> tuple[str, ...]:
+        """Programs and modules that are not there."""
+        programs = [name for name in self.programs if shutil.which(name, path=_PATH) is None]
+        modules = [name for name in self.perl_modules if not _has_perl_module(name)]
+        return (*programs, *modules)
+
+
+COMPONENTS = {
+    "postfix": Component(
+        packages=("postfix",),
+        programs=("postfix", "postconf", "postqueue", "/usr/lib/postfix/sbin/lmtp"),
+    ),
+    "swaks": Component(
+        # The two libraries are what swaks needs for TLS; its package only recommends them.
+        packages=("swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl"),
+        programs=("swaks",),
+        perl_modules=("Net::SSLeay", "IO::Socket::SSL"),
+    ),
+    "dovecot": Component(
+        packages=("dovecot-imapd",),
+        programs=("dovecot", "/usr/lib/dovecot/imap"),
+    ),
+}
+
+
+def install_line(packages: list[str] | tuple[str, ...]) -> str:
+    """The line by which a person installs these packages."""
+    return "apt-get install --no-install-recommends " + " ".join(packages)
+
+
+def missing_packages() -> list[str]:
+    """The packages of every component that is not whole."""
+    return [
+        package
+        for component in COMPONENTS.values()
+        if component.missing()
+        for package in component.packages
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Report, or install and then report."""
+    parser = argparse.ArgumentParser(description="The real programs that the tests need.")
+    parser.add_argument("--install", action="store_true", help="install what is missing")
+    if parser.parse_args(arguments).install and missing_packages():
+        obstacle = _obstacle()
+        if obstacle:
+            print(f"cannot install: {obstacle}", file=sys.stderr)
+            return 2
+        _install(missing_packages())
+    return _report()
+
+
+def _report() -> int:
+    for name, component in COMPONENTS.items():
+        missing = component.missing()
+        print(f"{name}: " + (f"missing {', '.join(missing)}" if missing else "there"))
+    packages = missing_packages()
+    if packages:
+        print(f"to install: {install_line(packages)}\nor, as root: {sys.argv[0]} --install")
+    return 1 if packages else 0
+
+
+def _obstacle() -> str:
+    if shutil.which("apt-get", path=_PATH) is None:
+        return "there is no apt-get here; these packages are Debian's and Ubuntu's"
+    if os.geteuid() != 0:
+        return f"not root; run as root: {install_line(missing_packages())}"
+    return ""
+
+
+def _install(packages: list[str]) -> None:
+    environment = {**os.environ, "PATH": _PATH, "DEBIAN_FRONTEND": "noninteractive"}
+    with _no_service_started():
+        subprocess.run(["apt-get", "update"], env=environment, check=True)
+        if "postfix" in packages and shutil.which("debconf-set-selections", path=_PATH):
+            subprocess.run(
+                ["debconf-set-selections"], input=_ANSWERS, text=True, env=environment, check=True
+            )
+        subprocess.run(
+            ["apt-get", "install", "--yes", "--no-install-recommends", *packages],
+            env=environment,
+            check=True,
+        )
+
+
+@contextlib.contextmanager
+def _no_service_started() -> Iterator[None]:
+    """Forbid the start of services meanwhile; a policy the machine has already is left alone."""
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text(_POLICY_TEXT)
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink()
+
+
+def _has_perl_module(name: str) -> bool:
+    perl = shutil.which("perl", path=_PATH)
+    return (
+        perl is not None
+        and subprocess.run([perl, f"-M{name}", "-e1"], capture_output=True).returncode == 0
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

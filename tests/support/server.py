@@ -1,0 +1,126 @@
+"""The server under test, as a real process on a loopback port.
+
+Promises: inside the `with` block it listens; afterwards it is gone. Tests see what an operator and
+an MTA see, which is the port, the Maildirs, the log, and nothing of the inside.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.processes import accepts, free_port, stop
+from tests.support.waiting import wait_for
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+_START_S = 20.0
+_STOP_S = 20.0
+
+
+class Server:
+    """`lmtpd.py serve` with its files below `folder`; settings as `lmtp_tls_only=True`."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.port = free_port()
+        self.root = folder / "maildirs"
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._stdout_path = folder / "server.out"
+        self._stderr_path = folder / "server.err"
+        self._settings = {
+            "lmtp_port": self.port,
+            "lmtp_maildir_root": self.root,
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, again on the same port if it ran before, and wait until it listens."""
+        if self._process is not None:
+            raise RuntimeError("the server runs already")
+        with self._stdout_path.open("ab") as out, self._stderr_path.open("ab") as err:
+            self._process = subprocess.Popen(
+                self._command(),
+                cwd=PROJECT,
+                # Settings may stand in the environment too; only the test's own are to count.
+                env={key: value for key, value in os.environ.items() if key[:5] != "LMTP_"},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        try:
+            wait_for(self._is_up, _START_S, f"a server on port {self.port}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        assert self._process is not None
+        self._process.terminate()
+
+    def stop(self) -> int | None:
+        """SIGTERM and wait; the exit status, None if it did not run; TimeoutError if it hung."""
+        process, self._process = self._process, None
+        return None if process is None else stop(process, _STOP_S)
+
+    def mailbox(self, address: str) -> Path:
+        """Make the mailbox of an address; its directory, in which new/ will hold the mail."""
+        path = self._path(address)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def messages(self, address: str) -> list[bytes]:
+        """What lies in new/ of the mailbox of an address, sorted."""
+        return sorted(file.read_bytes() for file in self.message_files(address))
+
+    def message_files(self, address: str) -> list[Path]:
+        """The files in new/ of the mailbox of an address, by name."""
+        return sorted((self._path(address) / "new").glob("*"))
+
+    def files(self) -> list[str]:
+        """Every file and directory below the root: what "nothing left behind" is said of."""
+        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*"))
+
+    @property
+    def output(self) -> str:
+        """All that it wrote to stdout so far."""
+        return self._stdout_path.read_text("utf-8", "replace")
+
+    @property
+    def log(self) -> str:
+        """All that it wrote to stderr so far."""
+        return self._stderr_path.read_text("utf-8", "replace")
+
+    def _path(self, address: str) -> Path:
+        local, _, domain = address.rpartition("@")
+        return self.root / domain / local
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "lmtpd.py", "serve"]
+        for name, value in self._settings.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            command += ["--" + name.replace("_", "-"), text]
+        return command
+
+    def _is_up(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log}")
+        return accepts(self.port)

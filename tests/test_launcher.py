@@ -1,0 +1,51 @@
+"""lmtpd.py, python -m lmtpd and the installed command are one program."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lmtpd
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lmtpd.py"],
+        ["-P", "lmtpd.py"],
+        ["-I", "lmtpd.py"],
+        ["-m", "lmtpd"],
+    ],
+    ids=" ".join,
+)
+def test_version(command: list[str]) -> None:
+    result = subprocess.run(
+        [sys.executable, *command, "--version"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == f"lmtpd {lmtpd.__version__}\n"
+
+
+def test_from_another_folder_through_a_link(tmp_path: Path) -> None:
+    link = tmp_path / "lmtpd"
+    link.symlink_to(PROJECT / "lmtpd.py")
+    command = [sys.executable, link, "--version"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert result.stdout.startswith(b"lmtpd ")
+
+
+def test_the_command_line_imports_neither_gevent_nor_ssl() -> None:
+    """gevent has to patch before ssl is imported, and a short command has no use for either."""
+    code = "import sys, lmtpd.cli; print(*({'gevent', 'ssl', 'dns'} & sys.modules.keys()))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "\n"

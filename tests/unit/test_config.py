@@ -1,0 +1,295 @@
+"""Where values come from, which of them counts, and what is said of the wrong ones."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from lmtpd.config import FILE_FORMAT, Config, ConfigError, load
+from lmtpd.trust import TrustPolicy
+
+Load = Callable[..., Config]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a file for each path that a setting may name."""
+    for name in ("maildirs", "etc", "etc/maildirs"):
+        (tmp_path / name).mkdir()
+    for name in ("lmtp.crt", "lmtp.key", "table", "etc/table"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def loads(place: Path) -> Load:
+    """Load a file of this text, called lmtpd.conf, with a root that exists."""
+
+    def load_text(
+        text: str | bytes = "",
+        environment: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Config:
+        octets = text if isinstance(text, bytes) else text.encode()
+        (place / "lmtpd.conf").write_bytes(octets)
+        variables = {"LMTP_MAILDIR_ROOT": "maildirs", **(environment or {})}
+        return load(Path("lmtpd.conf"), variables, options or {})
+
+    return load_text
+
+
+def faults_of(loads: Load, *arguments: object) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        loads(*arguments)
+    assert str(caught.value) == "\n".join(caught.value.faults)
+    return list(caught.value.faults)
+
+
+def test_without_any_source(place: Path) -> None:
+    config = load(None, {}, {"lmtp-maildir-root": "maildirs"})
+    assert config == Config(lmtp_maildir_root=place / "maildirs", warnings=config.warnings)
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "options", "port"),
+    [
+        ("", {}, {}, 11200),
+        ("lmtp-port = 1", {}, {}, 1),
+        ("lmtp-port = 1", {"LMTP_PORT": "2"}, {}, 2),
+        ("lmtp-port = 1", {"LMTP_PORT": "2"}, {"lmtp-port": "3"}, 3),
+        ("lmtp-port = 1", {}, {"lmtp-port": "3"}, 3),
+        ("", {"LMTP_PORT": " 2\n"}, {}, 2),
+    ],
+)
+def test_the_later_source_wins(
+    text: str, environment: dict[str, str], options: dict[str, str], port: int, loads: Load
+) -> None:
+    assert loads(text, environment, options).lmtp_port == port
+
+
+@pytest.mark.parametrize(
+    ("line", "attribute", "value"),
+    [
+        ("lmtp-bind-addr=127.0.0.2", "lmtp_bind_addr", "127.0.0.2"),
+        ("  lmtp-port  =  1  # usual: 11200", "lmtp_port", 1),
+        ("lmtp-port = '1'", "lmtp_port", 1),
+        ('"lmtp-port" = """1"""', "lmtp_port", 1),
+        ("lmtp-recipient-delimiter = # nothing", "lmtp_recipient_delimiter", ""),
+        ('lmtp-recipient-delimiter = "#"', "lmtp_recipient_delimiter", "#"),
+        ("lmtp-recipient-delimiter =", "lmtp_recipient_delimiter", ""),
+        ("lmtp-maildir-path = %(x)s/{local}", "lmtp_maildir_path", "%(x)s/{local}"),
+        ("lmtp-maildir-path = b\u00fccher/{local}", "lmtp_maildir_path", "b\u00fccher/{local}"),
+        ("lmtp-recipient-hooks = a;\tb", "lmtp_recipient_hooks", ("a", "b")),
+        ("lmtp-trusted-ips = ::1;10.0.0.1", "lmtp_trusted_ips", TrustPolicy.parse("::1;10.0.0.1")),
+        ("\ufefflmtp-port = 1", "lmtp_port", 1),
+        ("# a comment\r\n\r\nlmtp-port = 1\r\n", "lmtp_port", 1),
+        ("lmtp-cert-path = none", "lmtp_cert_path", None),
+    ],
+)
+def test_lines_of_the_file(line: str, attribute: str, value: object, loads: Load) -> None:
+    assert getattr(loads(line), attribute) == value
+
+
+def test_relative_paths(place: Path) -> None:
+    (place / "etc" / "lmtpd.conf").write_text(
+        "lmtp-maildir-root = maildirs\nlmtp-recipient-table = table\n"
+        f"lmtp-recipient-hooks = table\nlmtp-socket-path = {place}/lmtp.sock\n"
+    )
+    file = Path("etc/lmtpd.conf")
+    config = load(file, {}, {})
+    assert config.lmtp_maildir_root == place / "etc" / "maildirs"
+    assert config.lmtp_recipient_table == place / "etc" / "table"
+    assert config.lmtp_socket_path == place / "lmtp.sock"
+    config = load(file, {"LMTP_MAILDIR_ROOT": "maildirs"}, {"lmtp-recipient-table": "table"})
+    assert config.lmtp_maildir_root == place / "maildirs"
+    assert config.lmtp_recipient_table == place / "table"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("lmtp-port = abc", "lmtpd.conf:1: lmtp-port: 'abc' is not a port number (1 to 65535)"),
+        ("\n# lmtp-port = 1\nlmtp-port=0", "lmtpd.conf:3: lmtp-port: '0' is not a port number"),
+        ("lmtp-port = 25", "lmtpd.conf:1: lmtp-port: port 25 is for SMTP"),
+        ("lmtp-prot = 1", "lmtpd.conf:1: lmtp-prot: no such setting; did you mean lmtp-port?"),
+        ("LMTP_PORT = 1", "lmtpd.conf:1: LMTP_PORT: no such setting; did you mean lmtp-port?"),
+        ("zzz = 1", "lmtpd.conf:1: zzz: no such setting"),
+        ("[lmtp]", "lmtpd.conf:1: there are no sections: remove '[lmtp]'"),
+        ("  [[lmtp", "lmtpd.conf:1: there are no sections: remove '[[lmtp'"),
+        ("lmtp-port 1", "lmtpd.conf:1: 'lmtp-port 1' is neither 'key = value' nor a comment"),
+        ("\nlmtp-port = '1", "lmtpd.conf:2: lmtp-port: a quotation mark has no partner"),
+        ("lmtp-port = '''1", "lmtpd.conf:1: lmtp-port: a quotation mark has no partner"),
+        ("lmtp-port = '''1\n2'''", "lmtpd.conf:1: lmtp-port: '1\\n2' has a line break"),
+        ("lmtp-port=1\nlmtp-port=2", "lmtpd.conf:2: lmtp-port: is already set in line 1"),
+        ("lmtp-max-message-size = 1K", "'1K' is not between 65536 and"),
+        ("lmtp-max-recipients = 99", "RFC 5321 section 4.5.3.1.8 asks for 100"),
+        ("lmtp-verify-timeout = 30", "Exim gives up a callout after 30 seconds"),
+        ("lmtp-idle-timeout = 0", "'0' is not between 1 and 86400"),
+        ("lmtp-maildir-path = #{local}", "''"),
+    ],
+)
+def test_a_fault_in_the_file(text: str, fault: str, loads: Load) -> None:
+    (only,) = faults_of(loads, text)
+    assert fault in only
+
+
+@pytest.mark.parametrize("line", [b"lmtp-port = \xff", b"# \xe4", b"\xff\xfel\0"])
+def test_a_line_that_is_not_utf8(line: bytes, loads: Load) -> None:
+    assert faults_of(loads, b"\n" + line) == ["lmtpd.conf:2: is not UTF-8"]
+
+
+@pytest.mark.usefixtures("place")
+def test_a_file_that_cannot_be_read() -> None:
+    for file, reason in (("no.conf", "No such file or directory"), ("etc", "Is a directory")):
+        with pytest.raises(ConfigError) as caught:
+            load(Path(file), {"LMTP_MAILDIR_ROOT": "maildirs"}, {})
+        assert caught.value.faults == (f"{file}: cannot be read: {reason}",)
+
+
+def test_faults_of_environment_and_command_line(loads: Load) -> None:
+    faults = faults_of(loads, "", {"LMTP_PORT": "abc"}, {"lmtp-port": "", "lmtp-prot": "1"})
+    assert faults == [
+        "environment: LMTP_PORT: 'abc' is not a port number (1 to 65535)",
+        "command line: --lmtp-port: '' is not a port number (1 to 65535)",
+        "command line: --lmtp-prot: no such setting; did you mean lmtp-port?",
+    ]
+
+
+def test_every_fault_is_named_at_once_in_order(loads: Load) -> None:
+    text = (
+        "lmtp-prot = 1\nlmtp-port = abc\n[x]\nnonsense\nlmtp-tls-only = maybe\n"
+        "lmtp-cert-path = no.crt\nlmtp-vrfy = '\nlmtp-port = 2\n"
+    )
+    faults = faults_of(loads, text, {"LMTP_DSN": "maybe"}, {"lmtp-bind-addr": "localhost"})
+    assert [fault.split(": ")[0] for fault in faults] == [
+        *(f"lmtpd.conf:{line}" for line in (1, 2, 3, 4, 5, 6, 6, 7, 8)),
+        "environment",
+        "command line",
+    ]
+
+
+def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
+    assert len(faults_of(loads, "lmtp-port = abc", {"LMTP_PORT": "1"})) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"lmtp-cert-path": "lmtp.crt"}, "--lmtp-cert-path: needs the certificate's private key"),
+        ({"lmtp-key-path": "lmtp.key"}, "--lmtp-key-path: needs the key's certificate"),
+        ({"lmtp-tls-only": "true"}, "--lmtp-tls-only: needs a certificate: set lmtp-cert-path"),
+        (
+            {"lmtp-cert-path": "no.crt", "lmtp-key-path": "lmtp.key"},
+            "no.crt cannot be read: No such file or directory",
+        ),
+        (
+            {"lmtp-cert-path": "lmtp.crt", "lmtp-key-path": "etc"},
+            "etc cannot be read: Is a directory",
+        ),
+        ({"lmtp-recipient-hooks": "table"}, "--lmtp-recipient-hooks: the hook table needs its"),
+        (
+            {"lmtp-recipient-hooks": "table", "lmtp-recipient-table": "none.txt"},
+            "none.txt cannot be read: No such file or directory",
+        ),
+        ({"lmtp-maildir-root": "nowhere"}, "nowhere: No such file or directory; create it, or is"),
+        ({"lmtp-maildir-root": "table"}, "table is not a folder"),
+        ({"lmtp-hook-timeout": "26"}, "default: lmtp-verify-timeout: is less than the 26 s"),
+        (
+            {"lmtp-verify-timeout": "5"},
+            "--lmtp-verify-timeout: is less than the 10 s of one hook (lmtp-hook-timeout)",
+        ),
+        ({"lmtp-socket-path": "/" + "s" * 107}, "at most 107 octets, this one 108"),
+        ({"lmtp-tls-only": "true", "lmtp-cert-path": "\0"}, "'\\x00' has a line break or control"),
+    ],
+)
+def test_values_that_do_not_go_together(options: dict[str, str], fault: str, loads: Load) -> None:
+    (only,) = faults_of(loads, "", {}, options)
+    assert fault in only
+
+
+def test_values_that_go_together(loads: Load) -> None:
+    config = loads(
+        "lmtp-cert-path = lmtp.crt\nlmtp-key-path = lmtp.key\nlmtp-tls-only = on\n"
+        "lmtp-recipient-table = table\nlmtp-recipient-hooks = table;maildirs\n"
+        "lmtp-bind-addr = ::\nlmtp-trusted-ips = 2001:db8::/32\nlmtp-hostname = mx.example.org\n"
+    )
+    assert config.lmtp_tls_only
+    assert config.lmtp_default_domain == "mx.example.org"
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "warning"),
+    [
+        (
+            "lmtp-bind-addr = 0.0.0.0\nlmtp-trusted-ips = 10.0.0.1",
+            {},
+            "lmtpd.conf:1: lmtp-bind-addr: clear text on 0.0.0.0: set lmtp-cert-path",
+        ),
+        (
+            "lmtp-bind-addr = ::\nlmtp-cert-path = lmtp.crt\nlmtp-key-path = lmtp.key",
+            {},
+            "lmtpd.conf:1: lmtp-bind-addr: :: is open to other machines, but only loopback peers",
+        ),
+        ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
+        (
+            "",
+            {"LMTP_PROT": "1"},
+            "environment: LMTP_PROT: no such setting, ignored; did you mean LMTP_PORT?",
+        ),
+        ("", {"LMTP_ZZZ": "1"}, "environment: LMTP_ZZZ: no such setting, ignored"),
+        (
+            "",
+            {"LMTP_PORT": "tcp://10.0.0.1:11200"},
+            "environment: LMTP_PORT: 'tcp://10.0.0.1:11200' looks like a service link",
+        ),
+    ],
+)
+def test_warnings(text: str, environment: dict[str, str], warning: str, loads: Load) -> None:
+    config = loads(text, environment, {"lmtp-hostname": "mx.example.org"})
+    (only,) = config.warnings
+    assert warning in only
+    assert config.lmtp_port == 11200
+
+
+def test_what_kubernetes_and_others_set_is_no_matter(loads: Load) -> None:
+    foreign = {
+        "LMTP_SERVICE_HOST": "10.0.0.1",
+        "LMTP_SERVICE_PORT": "11200",
+        "LMTP_SERVICE_PORT_LMTP": "11200",
+        "LMTP_PORT_11200_TCP_PORT": "11200",
+        "PATH": "/bin",
+        "lmtp_port": "1",
+    }
+    assert loads("", foreign, {"lmtp-hostname": "mx"}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("own", "options", "count"),
+    [
+        ("my_box", {}, 1),
+        ("my_box", {"lmtp-hostname": "mx.example.org"}, 0),
+        ("localhost", {}, 0),
+        ("mx1", {}, 0),
+    ],
+)
+def test_a_machine_without_a_host_name(
+    own: str,
+    options: dict[str, str],
+    count: int,
+    loads: Load,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: own)
+    assert len(loads("", {}, options).warnings) == count
+
+
+def test_the_file_stays_as_it_is(loads: Load, place: Path) -> None:
+    text = "lmtp-port = 1 # one\n"
+    loads(text)
+    assert (place / "lmtpd.conf").read_text() == text
+
+
+def test_the_format_is_described() -> None:
+    assert "unquoted `#` ends a value" in FILE_FORMAT

@@ -1,0 +1,241 @@
+"""What the dialogue files cannot say of a session: lost connections, faults of ours, the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lmtpd.delivery.disk import Disk
+from lmtpd.protocol import replies
+from lmtpd.protocol.envelope import Peer, TlsInfo
+from lmtpd.session import Services, Session
+from tests.support import store
+from tests.support.memory import services
+
+_TO_DATA = (
+    b"LHLO c\r\nMAIL FROM:<s@example.net>\r\nRCPT TO:<alice@example.org>\r\n"
+    b"RCPT TO:<bob@example.org>\r\nDATA\r\n"
+)
+
+
+class Line:
+    """A transport that plays a list: octets to receive, and errors to raise."""
+
+    def __init__(self, *received: bytes | Exception, deaf: bool = False) -> None:
+        self._received: Iterator[bytes | Exception] = iter(received)
+        self._is_deaf = deaf
+        self.sent = b""
+        self.is_closed = False
+
+    def recv(self) -> bytes:
+        one = next(self._received, b"")
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+    def sendall(self, data: bytes) -> None:
+        if self._is_deaf:
+            raise ConnectionAbortedError("the peer does not read")
+        self.sent += data
+
+    def start_tls(self) -> TlsInfo:
+        raise OSError("the handshake failed")
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    @property
+    def codes(self) -> list[int]:
+        return [int(line[:3]) for line in self.sent.splitlines() if line[3:4] == b" "]
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return store.make_store(tmp_path)[0]
+
+
+@pytest.fixture
+def settings(root: Path) -> dict[str, str]:
+    table = str(root.parent / "table")
+    roots = {"lmtp-maildir-root": str(root), "lmtp-recipient-table": table}
+    return store.SETTINGS | roots
+
+
+def run(line: Line, built: Services, peer: str = "127.0.0.1") -> Line:
+    Session(line, Peer(peer), built).run()
+    assert line.is_closed
+    return line
+
+
+def test_silence_is_421(settings: dict[str, str], log: io.StringIO) -> None:
+    line = run(Line(b"NOOP\r\n", TimeoutError()), services(settings, log))
+    assert line.codes == [220, 250, 421]
+    assert line.sent.endswith(replies.IDLE.encode())
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), OSError(errno.EIO, "x")])
+def test_a_lost_connection_is_told_to_the_log(
+    error: OSError, settings: dict[str, str], log: io.StringIO
+) -> None:
+    line = run(Line(_TO_DATA, error), services(settings, log))
+    assert line.codes == [220, 250, 250, 250, 250, 354]
+    assert log.getvalue().split()[1] == "connection-lost"
+
+
+def test_a_peer_that_does_not_read(settings: dict[str, str], log: io.StringIO) -> None:
+    run(Line(deaf=True), services(settings, log))
+    assert "connection-lost" in log.getvalue()
+
+
+def test_last_words_to_a_peer_that_does_not_read(
+    settings: dict[str, str], log: io.StringIO
+) -> None:
+    class Leaving(Line):
+        def recv(self) -> bytes:
+            self._is_deaf = True
+            raise TimeoutError
+
+    run(Leaving(), services(settings, log))
+    assert "connection-lost" in log.getvalue()
+
+
+def test_a_failed_handshake_ends_the_connection(
+    settings: dict[str, str], log: io.StringIO, tmp_path: Path
+) -> None:
+    for name in ("lmtp-cert-path", "lmtp-key-path"):
+        (tmp_path / name).touch()
+        settings[name] = str(tmp_path / name)
+    line = run(Line(b"STARTTLS\r\n"), services(settings, log))
+    assert line.codes == [220, 220]
+    assert "the handshake failed" in log.getvalue()
+
+
+def test_an_untrusted_peer(settings: dict[str, str], log: io.StringIO) -> None:
+    line = run(Line(_TO_DATA), services(settings, log), peer="192.0.2.1")
+    assert line.sent == replies.NOT_TRUSTED.encode()
+
+
+def test_a_bug_costs_one_connection_and_bounces_nothing(
+    settings: dict[str, str], log: io.StringIO
+) -> None:
+    built = services(settings, log)
+
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError
+
+    line = run(Line(_TO_DATA), dataclasses.replace(built, new_id=broken))
+    assert line.codes == [220, 250, 421]
+    assert "session-failed" in log.getvalue()
+
+
+class TestStopping:
+    def test_an_idle_connection_hears_421(self, settings: dict[str, str], log: io.StringIO) -> None:
+        line = run(Line(b"NOOP\r\n"), services(settings, log, is_stopping=True))
+        assert line.codes == [220, 421]
+
+    def test_a_transaction_is_finished_first(
+        self, settings: dict[str, str], log: io.StringIO, root: Path
+    ) -> None:
+        class Order:
+            is_given = False
+
+        built = dataclasses.replace(services(settings, log), is_stopping=lambda: Order.is_given)
+
+        class Going(Line):
+            def recv(self) -> bytes:
+                octets = super().recv()
+                Order.is_given = True
+                return octets
+
+        line = run(Going(_TO_DATA, b"Subject: x\r\n", b"\r\n.\r\nNOOP\r\n"), built)
+        assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250, 250, 421]
+        assert len(store.messages(root)) == 2
+
+    def test_an_interrupted_transaction_hears_421(
+        self, settings: dict[str, str], log: io.StringIO, root: Path
+    ) -> None:
+        class Order:
+            is_given = False
+
+        built = dataclasses.replace(services(settings, log), is_stopping=lambda: Order.is_given)
+
+        class Going(Line):
+            def recv(self) -> bytes:
+                octets = super().recv()
+                Order.is_given = not octets
+                return octets
+
+        line = run(Going(_TO_DATA, b"Subject: half\r\n"), built)
+        assert line.codes[-1] == 421
+        assert not store.messages(root)
+
+
+class FullDisk(Disk):
+    """No room for the file that a large message goes into."""
+
+    def write(self, descriptor: int, data: bytes) -> None:  # noqa: ARG002
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/path")
+
+
+def test_a_message_that_cannot_be_kept_is_read_to_its_end(
+    settings: dict[str, str], log: io.StringIO, root: Path
+) -> None:
+    body = b"x" * 300_000 + b"\r\n"
+    built = services(settings, log, FullDisk())
+    line = run(Line(_TO_DATA, body, body, b".\r\nNOOP\r\nQUIT\r\n"), built)
+    assert line.codes == [220, 250, 250, 250, 250, 354, 452, 452, 250, 221]
+    assert b"secret" not in line.sent
+    assert "secret" in log.getvalue()
+    assert not store.messages(root)
+
+
+def test_a_flood_of_commands_is_answered_piece_by_piece(
+    settings: dict[str, str], log: io.StringIO
+) -> None:
+    class Counting(Line):
+        writes = 0
+
+        def sendall(self, data: bytes) -> None:
+            self.writes += 1
+            super().sendall(data)
+
+    line = run(Counting(b"HELP\r\n" * 1000), services(settings, log))
+    assert line.codes == [220] + [214] * 1000
+    assert line.writes > 3  # type: ignore[attr-defined]
+
+
+def test_the_log_has_a_line_for_each_final_reply(
+    settings: dict[str, str], log: io.StringIO
+) -> None:
+    said = (
+        b"LHLO c\r\nXFORWARD NAME=origin.example ADDR=192.0.2.7\r\nMAIL FROM:<s@example.net>\r\n"
+        b"RCPT TO:<nobody@example.com>\r\nRCPT TO:<alice@example.org>\r\n"
+        b"RCPT TO:<bob@example.org>\r\nDATA\r\nSubject: x\r\nDelivered-To: bob@example.org\r\n"
+        b".\r\nQUIT\r\n"
+    )
+    run(Line(said), services(settings, log))
+    refused, delivered, failed = log.getvalue().splitlines()
+    assert "refused" in refused
+    assert 'reply="550 5.1.1 <nobody@example.com> No such mailbox here"' in refused
+    for part in (
+        " delivered id=",
+        "peer=127.0.0.1",
+        "sender=<s@example.net>",
+        "recipient=alice@example.org",
+        "client_name=origin.example",
+        "client_addr=192.0.2.7",
+        ",S=",
+    ):
+        assert part in delivered
+    assert " failed id=" in failed
+    assert "MailLoopError" in failed

@@ -1,0 +1,150 @@
+"""Each kind of value: what it takes, and what it says to the rest."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lmtpd import values
+from lmtpd.trust import TrustPolicy
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        *((values.switch, text, True) for text in ("true", "TRUE", "Yes", "on", "1")),
+        *((values.switch, text, False) for text in ("false", "No", "OFF", "0")),
+        (values.number, "007", 7),
+        (values.seconds, "0", 0.0),
+        (values.seconds, "90", 90.0),
+        (values.seconds, "90s", 90.0),
+        (values.seconds, "1.5m", 90.0),
+        (values.seconds, "2 h", 7200.0),
+        (values.octets, "65536", 65536),
+        (values.octets, "64k", 65536),
+        (values.octets, "50M", 52428800),
+        (values.octets, "1 G", 1073741824),
+        (values.port, "1", 1),
+        (values.port, "65535", 65535),
+        (values.address, "0.0.0.0", "0.0.0.0"),
+        (values.address, "0:0::1", "::1"),
+        (values.server, "192.0.2.53", ("192.0.2.53", 53)),
+        (values.server, "192.0.2.53:5353", ("192.0.2.53", 5353)),
+        (values.server, "2001:db8::53", ("2001:db8::53", 53)),
+        (values.server, "[2001:db8::53]", ("2001:db8::53", 53)),
+        (values.server, "[2001:db8::53]:5353", ("2001:db8::53", 5353)),
+        (values.mode, "0660", 0o660),
+        (values.mode, "600", 0o600),
+        (values.path, "a/b", Path("a/b")),
+        (values.networks, "none", TrustPolicy()),
+        (values.networks, "", TrustPolicy()),
+        (values.networks, "10.0.0.1", TrustPolicy.parse("10.0.0.1")),
+        (values.host_name, "MX.example.org", "mx.example.org"),
+        (values.domain, "none", ""),
+        (values.domain, "Example.ORG", "example.org"),
+        (values.hooks, "maildirs", ("maildirs",)),
+        (values.hooks, " table ; acme.ldap:Verifier; ", ("table", "acme.ldap:Verifier")),
+        (values.hooks, "a:b.c;my-hook_2", ("a:b.c", "my-hook_2")),
+        (values.delimiters, "+", "+"),
+        (values.delimiters, "+-#", "+-#"),
+        (values.delimiters, "", ""),
+        (values.delimiters, "none", ""),
+        *(
+            (values.template, text, text)
+            for text in (
+                "{domain}/{local}",
+                "{mailbox}",
+                "{domain}/{local:.1}/{local}",
+                "{local:_<2.2}/{mailbox}",
+                "users/{local:10}/Maildir",
+                "{{x}}{local}",
+            )
+        ),
+    ],
+)
+def test_taken(parse: Callable[[str], object], text: str, value: object) -> None:
+    assert parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "texts", "words"),
+    [
+        (values.switch, ["", "ja", "2", "truefalse"], "is not true or false"),
+        (values.number, ["", "-1", "1.5", "1e3", "1234567890", "\u0663"], "is not a whole number"),
+        (values.seconds, ["", "5 minutes", "-1", "1d", "inf", "nan", "1e9"], "is not a time"),
+        (values.octets, ["", "50MB", "-1", "1.5G", "9" * 5000], "is not a size"),
+        (values.port, ["", "abc", "0", "65536", "-1", "+1", " 1", "\u0661"], "not a port number"),
+        (values.port, ["25", "00025"], "RFC 2033 section 5"),
+        (values.address, ["", "localhost", "127.1", "[::1]", "10.0.0.0/8"], "is not an IPv4 or"),
+        (values.server, ["", "ns.example.org", ":53", "[::1", "::1]:53", "a:53"], "is not an IPv4"),
+        (values.server, ["192.0.2.53:0", "[::1]:65536"], "is not a port number"),
+        (values.mode, ["", "rw", "0888", "01660", "66"], "is not a file mode"),
+        (values.path, ["", "a\0b"], "is not a path"),
+        (values.networks, ["x", ";"], "address"),
+        (values.host_name, ["my_box", "a b", "10.0.0.1"], "is not a host name"),
+        (values.domain, ["bücher.example", "[10.0.0.1]", "a."], "xn--"),
+        (values.hooks, ["maildirs,table", "a b", "a.b", "a:", ":b", "1:b"], "the name of a hook"),
+        (values.hooks, ["", " ; "], "holds no hook"),
+        (values.delimiters, ["a", "+a", "@", "+ -", "\u00e9"], "cannot separate"),
+        (values.template, ["{local", "{local}}", "{local!}"], "'{local"),
+        (
+            values.template,
+            ["{}", "{0}", "{user}", "{local.upper}", "{local[0]}"],
+            "is not {domain}",
+        ),
+        (
+            values.template,
+            ["{local!r}", "{local:d}", "{local:{domain}}", "{local:/<9}", "{local:999}"],
+            "takes only a width",
+        ),
+        (values.template, ["", "a", "{domain}", "{domain}/{local:.2}"], "uncut"),
+        (
+            values.template,
+            [
+                "/{local}",
+                "{local}/",
+                "a//{local}",
+                "../{local}",
+                "./{local}",
+                "{local}\0",
+                "{domain:.0}/{local}",
+                "{local}/..",
+            ],
+            "relative path",
+        ),
+    ],
+)
+def test_refused(parse: Callable[[str], object], texts: list[str], words: str) -> None:
+    for text in texts:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            parse(text)
+
+
+def test_the_faults_of_all_hooks_are_named() -> None:
+    with pytest.raises(ValueError, match="'a b'; 'c d'"):
+        values.hooks("a b;maildirs;c d")
+
+
+@pytest.mark.parametrize("text", ["", "none", "None"])
+def test_optional(text: str) -> None:
+    parse = values.optional(values.path)
+    assert parse(text) is None
+    assert parse("x") == Path("x")
+    assert parse.__name__ == "path"
+
+
+def test_between() -> None:
+    parse = values.between(100, 1000, values.number, "RFC 5321 asks for 100")
+    assert (parse("100"), parse("1000")) == (100, 1000)
+    with pytest.raises(ValueError, match=r"'99' is not between 100 and 1000 \(RFC 5321"):
+        parse("99")
+    with pytest.raises(ValueError, match=r"'1001' is not between 100 and 1000$"):
+        values.between(100, 1000, values.number)("1001")
+    with pytest.raises(ValueError, match="'x' is not a whole number"):
+        parse("x")
+
+
+def test_host_name_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "mx1")
+    assert values.host_name("none") == "mx1"
