@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__, config, try_it
 from .config import Config, ConfigError
@@ -23,6 +23,9 @@ from .protocol.address import Address, AddressError
 from .protocol.envelope import Peer
 from .recipients.chain import AddressRules
 from .recipients.verdict import Kind, RcptContext, Verdict
+
+if TYPE_CHECKING:
+    from .server.channel import Channel
 
 _DESCRIPTION = """\
 lmtpd takes mail over LMTP (RFC 2033) and puts it into Maildirs. A 250 after the
@@ -127,23 +130,38 @@ def _settings_parser() -> _Parser:
 
 
 def _serve(settings: Config, _: list[str]) -> int:
-    from .server import patch
-
-    patch()
-    from . import wiring
-    from .server.listener import BindError
-    from .server.worker import Worker
+    from .server.listener import BindError, bind
+    from .server.supervisor import Supervisor
 
     log = Log(sys.stderr)
     for warning in settings.warnings:
         log.line("warning", text=warning)
-    worker = Worker(settings, log, lambda runtime: wiring.services(settings, runtime))
+
+    def work(index: int, channel: Channel) -> int:
+        return _work(index, channel, settings, log)
+
+    supervisor = Supervisor(
+        settings.lmtp_workers, work, lambda: bind(settings), log, settings.lmtp_drain_timeout
+    )
     try:
-        listeners = wiring.listeners(settings)
+        return supervisor.run(lambda listeners: _tell(try_it.welcome(settings, listeners)))
     except BindError as error:
         raise CommandError(os.EX_OSERR, str(error)) from error
-    names = [listener.getsockname() for listener in listeners]
-    worker.run(listeners, lambda: _tell(try_it.welcome(settings, names)))
+
+
+def _work(index: int, channel: Channel, settings: Config, log: Log) -> int:
+    """A worker process, from its fork to its end; its exit code."""
+    from .server import patch
+
+    patch()
+    from . import wiring
+    from .server.worker import Worker
+
+    try:
+        worker = Worker(index, settings, log, lambda runtime: wiring.services(settings, runtime))
+    except ConfigError as error:
+        return _fail(os.EX_CONFIG, error)
+    worker.run(channel)
     return os.EX_OK
 
 

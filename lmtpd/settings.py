@@ -227,6 +227,12 @@ class Config:
         "Recipients of one message. At least 100 (RFC 5321 section 4.5.3.1.8).",
         _LIMITS,
     )
+    lmtp_workers: int = setting(
+        "auto",
+        between(1, 256, values.processes),
+        "Processes that serve side by side. `auto`: as many as there are processors.",
+        _LIMITS,
+    )
     lmtp_idle_timeout: float = setting(
         "300",
         between(1.0, _DAY_S, values.seconds),

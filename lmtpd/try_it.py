@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Iterator
+from socket import socket
 
 from . import __version__
 from .config import Config
@@ -24,15 +25,15 @@ def mailboxes(settings: Config) -> Iterator[str]:
     return Layout(settings.lmtp_maildir_path).walk(str(settings.lmtp_maildir_root))
 
 
-def welcome(settings: Config, names: list[object]) -> str:
+def welcome(settings: Config, listeners: list[socket]) -> str:
     """The lines for the terminal.
 
     Args:
         settings: the configuration.
-        names: of the bound sockets, as getsockname gives them.
+        listeners: the bound sockets.
     """
     found = _first_mailboxes(settings)
-    lines = [f"lmtpd {__version__} listening on {endpoint(name)}" for name in names]
+    lines = [f"lmtpd {__version__} listening on {endpoint(one.getsockname())}" for one in listeners]
     lines += [f"mail store: {settings.lmtp_maildir_root}", f"mailboxes: {_listed(found)}"]
     if found:
         lines += _commands(settings, found[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import os
 import re
 import string
 from collections.abc import Callable
@@ -75,6 +76,11 @@ def number(text: str) -> int:
     if not re.fullmatch("[0-9]{1,9}", text):
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def processes(text: str) -> int:
+    """`auto`, or how many."""
+    return len(os.sched_getaffinity(0)) if text.lower() == "auto" else number(text)
 
 
 def seconds(text: str) -> float:

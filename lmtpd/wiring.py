@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import time
 from collections.abc import Callable
 
@@ -22,7 +21,6 @@ from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
 from .recipients.table import TableVerifier
 from .recipients.verdict import RecipientVerifier
-from .server.listener import BindError, bind_tcp, bind_unix
 from .session import Runtime, Services
 
 
@@ -78,22 +76,6 @@ def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:
     from .dns import PeerNames
 
     return PeerNames(spawn, config.lmtp_dns_server).name_of
-
-
-def listeners(config: Config) -> list[socket.socket]:
-    """Every socket that is configured, bound.
-
-    Raises:
-        BindError: one cannot be listened on; none is then.
-    """
-    bound = [bind_tcp(config.lmtp_bind_addr, config.lmtp_port)]
-    if config.lmtp_socket_path:
-        try:
-            bound.append(bind_unix(config.lmtp_socket_path, config.lmtp_socket_mode))
-        except BindError:
-            bound[0].close()
-            raise
-    return bound
 
 
 def services(config: Config, runtime: Runtime, disk: Disk | None = None) -> Services:

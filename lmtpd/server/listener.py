@@ -9,12 +9,30 @@ import socket
 import stat
 from pathlib import Path
 
+from ..config import Config
+
 BACKLOG = 1024
 """Connections that the kernel holds for us; capped by net.core.somaxconn."""
 
 
 class BindError(OSError):
     """A socket cannot be listened on; the text says which and why, for the operator."""
+
+
+def bind(config: Config) -> list[socket.socket]:
+    """Every socket that is configured, bound.
+
+    Raises:
+        BindError: one cannot be listened on; none is then.
+    """
+    bound = [bind_tcp(config.lmtp_bind_addr, config.lmtp_port)]
+    if config.lmtp_socket_path:
+        try:
+            bound.append(bind_unix(config.lmtp_socket_path, config.lmtp_socket_mode))
+        except BindError:
+            bound[0].close()
+            raise
+    return bound
 
 
 def bind_tcp(address: str, port: int) -> socket.socket:

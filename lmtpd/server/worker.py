@@ -9,7 +9,6 @@ from __future__ import annotations
 import resource
 import signal
 import socket as plain_socket
-import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -26,6 +25,7 @@ from ..log import Log, told
 from ..protocol.envelope import Peer
 from ..recipients.verdict import Verdict
 from ..session import Runtime, Services, Session
+from .channel import Channel
 from .tls import context_for
 from .transport import SocketTransport
 
@@ -43,10 +43,13 @@ _Result = TypeVar("_Result")
 class Worker:
     """One process full of sessions."""
 
-    def __init__(self, config: Config, log: Log, build: Callable[[Runtime], Services]) -> None:
+    def __init__(
+        self, index: int, config: Config, log: Log, build: Callable[[Runtime], Services]
+    ) -> None:
         """A worker that is ready to serve.
 
         Args:
+            index: its number among its like, from 0.
             config: the settings.
             log: where lines go.
             build: makes the services out of what this process offers; its errors pass.
@@ -54,6 +57,7 @@ class Worker:
         Raises:
             ConfigError: certificate and key cannot be used.
         """
+        self._index = index
         self._config = config
         self._log = log
         self._deliveries = ThreadPool(DELIVERY_THREADS)
@@ -66,32 +70,30 @@ class Worker:
         is_stopping = self._stopping.is_set
         self._services = build(Runtime(self._offload, self._within, gevent.spawn, is_stopping, log))
 
-    def run(self, listeners: list[plain_socket.socket], ready: Callable[[], None]) -> None:
-        """Serve until SIGTERM or SIGINT.
-
-        Args:
-            listeners: bound sockets; they are taken over.
-            ready: called when connections are accepted.
-        """
-        self._servers = [
-            StreamServer(socket.socket(fileno=bound.detach()), self._serve, spawn=self._greenlets)
-            for bound in listeners
-        ]
+    def run(self, channel: Channel) -> None:
+        """Get the listeners and serve until SIGTERM, or until the supervisor is gone."""
+        handler = gevent.signal_handler(signal.SIGTERM, self._stopping.set)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _raise_descriptor_limit()
-        handlers = [
-            gevent.signal_handler(signal.SIGTERM, self._stopping.set),
-            gevent.signal_handler(signal.SIGINT, self._interrupted),
+        channel.say_ready()
+        self._servers = [
+            StreamServer(socket.socket(fileno=bound), self._serve, spawn=self._greenlets)
+            for bound in channel.receive_listeners()
         ]
         for server in self._servers:
+            # One at a time: what this process cannot serve at once is left to its neighbours.
+            server.max_accept = 1
             server.start()
-        sweeper = gevent.spawn(self._sweep)
-        ready()
+        gevent.spawn(self._watch, channel)
+        gevent.spawn(self._sweep)
         self._stopping.wait()
-        sweeper.kill(block=False)
         self._drain()
-        for handler in handlers:
-            handler.cancel()
-        self._log.line("stopped", unfinished=len(self._greenlets))
+        handler.cancel()
+
+    def _watch(self, channel: Channel) -> None:
+        """Without the supervisor nobody would stop us or take our place: finish, and go."""
+        socket.wait_read(channel.fileno())
+        self._stopping.set()
 
     # One connection.
 
@@ -141,21 +143,18 @@ class Worker:
 
     # The end.
 
-    def _interrupted(self) -> None:
-        """Control-C stops as SIGTERM does; a second one does not wait for anybody."""
-        if self._stopping.is_set():
-            sys.exit(128 + signal.SIGINT)
-        self._stopping.set()
-
     def _drain(self) -> None:
         """Take no more, let transactions end, tell the idle 421."""
-        self._log.line("stopping", connections=len(self._sessions))
+        if self._sessions:
+            self._log.line("draining", connections=len(self._sessions))
         for server in self._servers:
             server.close()  # not stop(): that kills busy sessions after a second
         self._interrupt(lambda session: session.is_between_transactions)
         self._greenlets.join(timeout=self._config.lmtp_drain_timeout)
         self._interrupt(lambda _: True)
         self._greenlets.join(timeout=LAST_WORDS_SECONDS)
+        if self._greenlets:
+            self._log.line("unfinished", connections=len(self._greenlets))
 
     def _interrupt(self, concerns: Callable[[Session], bool]) -> None:
         for session, transport in list(self._sessions.items()):
@@ -163,7 +162,7 @@ class Worker:
                 transport.interrupt()
 
     def _sweep(self) -> None:
-        while True:
+        while self._index == 0:  # one of us is enough
             removed = self._offload(sweep, str(self._config.lmtp_maildir_root))
             if removed:
                 self._log.line("swept", files=removed)

@@ -14,7 +14,7 @@ from lmtpd.protocol import replies
 from tests.server.conftest import tls_settings
 from tests.support.certificates import Certificate
 from tests.support.client import Client
-from tests.support.processes import LOOPBACK
+from tests.support.processes import accepts
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -152,8 +152,7 @@ class TestStopping:
             assert client.command("DATA").code == 354
             server.terminate()
             assert idle.reply().code == 421
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection((LOOPBACK, server.port))
+            wait_for(lambda: not accepts(server.port), _SOON_S, "the port to be closed")
             client.send(b"Subject: last\r\n\r\nwords\r\n.\r\n")
             assert client.reply().code == 250
             assert client.reply().code == 421

@@ -75,6 +75,18 @@ class Server:
         assert self._process is not None
         self._process.terminate()
 
+    def kill(self) -> None:
+        """SIGKILL to the parent process alone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers, in the order of their start."""
+        assert self._process is not None
+        pid = self._process.pid
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def stop(self) -> int | None:
         """SIGTERM and wait; the exit status, None if it did not run; TimeoutError if it hung."""
         process, self._process = self._process, None

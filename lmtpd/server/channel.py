@@ -1,0 +1,71 @@
+"""The line between the supervisor and one worker.
+
+The worker says that it is ready, the supervisor hands it the listening sockets, and after that
+nobody speaks: what is left is that each notices when the other is gone.
+"""
+
+from __future__ import annotations
+
+import array
+import socket
+from collections.abc import Sequence
+
+_READY = b"ready"
+_LISTEN = b"listen"
+_MOST_LISTENERS = 64
+
+
+class Channel:
+    """One end of it."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Two ends; the supervisor keeps one, the worker the other."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(ours), cls(theirs)
+
+    def fileno(self) -> int:
+        """Becomes readable when the other end is gone."""
+        return self._end.fileno()
+
+    def close(self) -> None:
+        """Be gone."""
+        self._end.close()
+
+    def say_ready(self) -> None:
+        """Worker: all that can fail at the start has succeeded.
+
+        Raises:
+            OSError: the supervisor is gone.
+        """
+        self._end.send(_READY)
+
+    def wait_until_ready(self, seconds: float) -> bool:
+        """Supervisor: whether the worker got ready; False if it ended or takes too long."""
+        self._end.settimeout(seconds)
+        try:
+            return self._end.recv(len(_READY)) == _READY
+        except OSError:
+            return False
+
+    def send_listeners(self, listeners: Sequence[socket.socket]) -> None:
+        """Supervisor: hand over the sockets to accept from.
+
+        Raises:
+            OSError: the worker is gone.
+        """
+        descriptors = array.array("i", [listener.fileno() for listener in listeners])
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+        self._end.sendmsg([_LISTEN], control)
+
+    def receive_listeners(self) -> list[int]:
+        """Worker: the descriptors to accept from; none if the supervisor has given up."""
+        room = socket.CMSG_SPACE(_MOST_LISTENERS * array.array("i").itemsize)
+        _, control, _, _ = self._end.recvmsg(len(_LISTEN), room)
+        descriptors = array.array("i")
+        for _, _, data in control:
+            descriptors.frombytes(data)
+        return list(descriptors)
