@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ParamSpec, Protocol, TypeVar
 
-from .delivery.agent import DeliveryAgent, Outcome
+from .delivery.agent import DeliveryAgent, Job, Outcome
 from .delivery.message import Message
+from .failures import DeliveryError
 from .log import Log, told
 from .protocol import replies
 from .protocol.address import Address
@@ -107,6 +108,8 @@ class Services:
     trust: TrustPolicy
     verifier: VerifierChain
     agent: DeliveryAgent
+    deliver: Callable[[Job], tuple[Outcome, ...]]
+    """Has the agent deliver, together with what else is ready; waits for the outcomes."""
     new_message: Callable[[bool], Message]
     """An empty message; the argument says whether it is BINARYMIME."""
     new_id: Callable[[], str]
@@ -122,6 +125,8 @@ class Runtime:
     """What the process offers to those who build Services."""
 
     offload: Offload
+    delivering: Callable[[DeliveryAgent], Callable[[Job], tuple[Outcome, ...]]]
+    """Gives an agent its thread; what is returned hands it a message and waits."""
     within: Deadline
     """Bounds the time of a hook."""
     spawn: Callable[..., object]
@@ -268,7 +273,7 @@ class Session:
         if self._message.is_full:
             try:
                 self._services.offload(self._message.spill)
-            except OSError as error:
+            except (OSError, DeliveryError) as error:
                 self._fault = error
                 self._message.close()
 
@@ -290,7 +295,7 @@ class Session:
             self._message = self._services.new_message(False)
         self._message.finish()
         peer = replace(self._peer, name=self._services.name_of(self._peer.address))
-        return self._services.offload(agent.deliver, self._message, envelope, peer)
+        return self._services.deliver(Job(self._message, envelope, peer))
 
     def _forget(self) -> None:
         """The transaction is over, or was never to be."""

@@ -166,6 +166,20 @@ class Config:
         " in and can be cut: `{domain}/{local:.1}/{local}`.",
         _STORE,
     )
+    lmtp_delivered_to: bool = setting(
+        "true",
+        values.switch,
+        "Each copy names its recipient in Delivered-To and in Received. `false`: the copies of a"
+        " message are the same, and share their octets by hard links.",
+        _STORE,
+    )
+    lmtp_commit: str = setting(
+        "auto",
+        values.commit_mode,
+        "How deliveries that are ready together are made durable: `fsync` for each, `syncfs` for"
+        " all (where the file system can), or what costs less at the moment, `auto`.",
+        _STORE,
+    )
     lmtp_quota_tempfail: bool = setting(
         "true",
         values.switch,

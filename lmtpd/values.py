@@ -83,6 +83,13 @@ def processes(text: str) -> int:
     return len(os.sched_getaffinity(0)) if text.lower() == "auto" else number(text)
 
 
+def commit_mode(text: str) -> str:
+    """`auto`, `fsync` or `syncfs`."""
+    if text not in ("auto", "fsync", "syncfs"):
+        raise ValueError(f"{text!r} is none of auto, fsync and syncfs")
+    return text
+
+
 def seconds(text: str) -> float:
     """`90`, `90s`, `1.5m` or `2h`."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smh]?)", text)

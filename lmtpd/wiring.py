@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable
 
 from .config import Config, ConfigError
 from .delivery.agent import DeliveryAgent
+from .delivery.commit import CommitMode, GroupCommit
 from .delivery.disk import Disk
 from .delivery.layout import Layout
 from .delivery.maildir import MaildirStore
@@ -91,6 +92,13 @@ def services(config: Config, runtime: Runtime, disk: Disk | None = None) -> Serv
     """
     directories = tree(config, disk)
     quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
+    agent = DeliveryAgent(
+        store(config, directories),
+        GroupCommit(CommitMode(config.lmtp_commit)),
+        config.lmtp_hostname,
+        quota,
+        has_delivered_to=config.lmtp_delivered_to,
+    )
     return Services(
         host=config.lmtp_hostname,
         default_domain=config.lmtp_default_domain,
@@ -103,9 +111,10 @@ def services(config: Config, runtime: Runtime, disk: Disk | None = None) -> Serv
         ),
         trust=config.lmtp_trusted_ips,
         verifier=verifier(config, directories, runtime.within),
-        agent=DeliveryAgent(store(config, directories), config.lmtp_hostname, quota),
+        agent=agent,
+        deliver=runtime.delivering(agent),
         new_message=lambda is_binary: Message(directories, is_binary=is_binary),
-        new_id=lambda: secrets.token_hex(8),
+        new_id=lambda: os.urandom(8).hex(),
         name_of=names(config, runtime.spawn),
         offload=runtime.offload,
         log=runtime.log,

@@ -1,4 +1,7 @@
-"""DeliveryAgent: one message to all its recipients (the MDA of RFC 5598), one Outcome each.
+"""DeliveryAgent: messages to all their recipients (the MDA of RFC 5598), one Outcome each.
+
+Messages that are ready at the same time are delivered together, since what makes one durable makes
+the others durable too.
 
 It runs on a real thread and touches the disk; it neither logs nor counts nor waits for a lock.
 Failures become replies here, not later.
@@ -7,7 +10,7 @@ Failures become replies here, not later.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -16,8 +19,18 @@ from ..protocol import replies
 from ..protocol.envelope import Envelope, Peer, Recipient
 from ..protocol.reply import Reply
 from . import trace
+from .commit import Failures, GroupCommit
 from .message import Message
 from .store import Delivery, MailboxStore
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A message that is complete, and where it goes."""
+
+    message: Message
+    envelope: Envelope
+    peer: Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,110 +46,155 @@ class Outcome:
     seconds: float = 0.0
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """One recipient's copies, and what became of them."""
+
+    recipient: Recipient
+    deliveries: tuple[Delivery, ...] = ()
+    error: Exception | None = None
+
+
 class DeliveryAgent:
-    """Hands copies to the store."""
+    """Hands copies to the store. One thread at a time uses it."""
 
     def __init__(
         self,
         store: MailboxStore,
+        commit: GroupCommit,
         host: str,
         quota_exceeded: Reply = replies.MAILBOX_FULL,
         clock: Callable[[], float] = time.time,
+        *,
+        has_delivered_to: bool = True,
     ) -> None:
         """An agent for one store.
 
         Args:
             store: where the mailboxes are.
+            commit: how copies are made durable.
             host: our name in Received.
             quota_exceeded: the reply to a mailbox over its quota.
             clock: seconds since the epoch.
+            has_delivered_to: each copy names its recipient; else all copies are the same.
         """
         self._store = store
+        self._commit = commit
         self._host = host
         self._quota_exceeded = quota_exceeded
         self._clock = clock
+        self._has_delivered_to = has_delivered_to
 
-    def deliver(self, message: Message, envelope: Envelope, peer: Peer) -> tuple[Outcome, ...]:
-        """Deliver to each recipient, in the order of RCPT; never raises.
+    def deliver(self, jobs: Sequence[Job]) -> list[tuple[Outcome, ...]]:
+        """Deliver messages together; for each, the outcomes in the order of RCPT.
 
-        A mailbox that several recipients reach gets one copy, the first one's. A list is all or
-        nothing as far as the disk allows: its copies become visible only when each of them is
-        durable, so that a retry after its 4xx doubles nothing.
+        A mailbox that several recipients of a message reach gets one copy, the first one's. A list
+        is all or nothing as far as the disk allows: its copies become visible only when each of
+        them is durable, so that a retry after its 4xx doubles nothing.
         """
-        copies = _Copies(self._store, message, envelope, peer, self._host, self._clock())
-        return tuple(self._outcome(recipient, copies) for recipient in envelope.recipients)
+        begun = time.perf_counter()
+        with ExitStack() as opened:
+            attempts = [self._attempts(job, opened) for job in jobs]
+            self._make_durable([one for each in attempts for one in each])
+        self._store.rest()
+        seconds = time.perf_counter() - begun
+        return [
+            tuple(self._outcome(job, attempt, seconds) for attempt in each)
+            for job, each in zip(jobs, attempts, strict=True)
+        ]
 
     def failure(self, recipient: Recipient, error: Exception, seconds: float = 0.0) -> Outcome:
         """The outcome of a copy that could not be made."""
         reply = reply_for(error, self._quota_exceeded).about(recipient.address)
         return Outcome(recipient, reply, (), error, seconds)
 
-    def _outcome(self, recipient: Recipient, copies: _Copies) -> Outcome:
-        begun = time.perf_counter()
-        try:
-            names = copies.deliver(recipient)
-        except Exception as error:  # noqa: BLE001 - one recipient's fault is not the others'
-            return self.failure(recipient, error, time.perf_counter() - begun)
-        said = replies.DELIVERED.saying(f"{replies.DELIVERED.lines[0]}, id {copies.envelope.id}")
-        seconds = time.perf_counter() - begun
-        return Outcome(recipient, said.about(recipient.address), names, None, seconds)
+    def _attempts(self, job: Job, opened: ExitStack) -> list[_Attempt]:
+        copies = _Copies(self._store, job, self._host, self._clock(), self._has_delivered_to)
+        return [copies.attempt(recipient, opened) for recipient in job.envelope.recipients]
+
+    def _make_durable(self, attempts: Sequence[_Attempt]) -> None:
+        batches = self._commit.batches(one for each in attempts for one in each.deliveries)
+        for batch in batches:
+            _note(attempts, batch.sync())
+        wanted = {one for each in attempts if not each.error for one in each.deliveries}
+        for batch in batches:
+            _note(attempts, batch.publish(wanted))
+
+    def _outcome(self, job: Job, attempt: _Attempt, seconds: float) -> Outcome:
+        recipient = attempt.recipient
+        if attempt.error:
+            return self.failure(recipient, attempt.error, seconds)
+        reply = replies.DELIVERED.saying(f"{replies.DELIVERED.lines[0]}, id {job.envelope.id}")
+        names = tuple(delivery.name for delivery in attempt.deliveries)
+        return Outcome(recipient, reply.about(recipient.address), names, None, seconds)
+
+
+def _note(attempts: Sequence[_Attempt], failures: Failures) -> None:
+    """A list is worth what its worst member is worth."""
+    for attempt in attempts if failures else ():
+        for delivery in attempt.deliveries:
+            attempt.error = attempt.error or failures.get(delivery)
 
 
 class _Copies:
     """The copies of one message: which mailboxes have theirs, and how to make another."""
 
     def __init__(
-        self,
-        store: MailboxStore,
-        message: Message,
-        envelope: Envelope,
-        peer: Peer,
-        host: str,
-        when: float,
+        self, store: MailboxStore, job: Job, host: str, when: float, has_delivered_to: bool
     ) -> None:
-        self.envelope = envelope
         self._store = store
-        self._message = message
-        self._peer = peer
+        self._job = job
         self._host = host
         self._when = when
-        self._names: dict[Hashable, str] = {}
+        self._has_delivered_to = has_delivered_to
+        self._made: dict[Hashable, Delivery] = {}
 
-    def deliver(self, recipient: Recipient) -> tuple[str, ...]:
-        """Give each mailbox of the recipient its copy; the names of those files.
+    def attempt(self, recipient: Recipient, opened: ExitStack) -> _Attempt:
+        """A copy in tmp/ for each of the recipient's mailboxes that has none yet."""
+        try:
+            return _Attempt(recipient, self._prepare(recipient, opened))
+        except Exception as error:  # noqa: BLE001 - one recipient's fault is not the others'
+            return _Attempt(recipient, error=error)
 
-        Raises:
-            Exception: the first fault; no mailbox has got a copy from this call then, unless the
-                fault was in the commit itself.
-        """
+    def _prepare(self, recipient: Recipient, opened: ExitStack) -> tuple[Delivery, ...]:
         places = {self._store.locate(mailbox): mailbox for mailbox in recipient.mailboxes}
-        missing = {place: name for place, name in places.items() if place not in self._names}
-        with ExitStack() as deliveries:
-            prepared = {
-                place: deliveries.enter_context(self._prepare(mailbox, recipient))
-                for place, mailbox in missing.items()
-            }
-            for place, delivery in prepared.items():
-                self._names[place] = delivery.commit()
-        return tuple(self._names[place] for place in places)
-
-    def _prepare(self, mailbox: str, recipient: Recipient) -> Delivery:
-        """A copy in tmp/, whole and durable."""
+        fresh: dict[Hashable, Delivery] = {}
         with ExitStack() as on_failure:
-            delivery = on_failure.enter_context(self._store.begin(mailbox, self.envelope.id))
-            self._write(delivery, recipient)
-            delivery.sync()
-            on_failure.pop_all()
-        return delivery
+            for place, mailbox in places.items():
+                if place not in self._made:
+                    fresh[place] = on_failure.enter_context(self._copy(mailbox, recipient))
+            opened.push(on_failure.pop_all())
+        self._made |= fresh
+        return tuple(self._made[place] for place in places)
 
-    def _write(self, delivery: Delivery, recipient: Recipient) -> None:
-        pieces = self._message.pieces()
+    def _copy(self, mailbox: str, recipient: Recipient) -> Delivery:
+        pieces = self._job.message.pieces()
         header, rest = trace.split_header(next(pieces, b""))
         trace.check_hops(header)
         trace.check_delivered_to(header, recipient)
+        same = self._same(mailbox)
+        if same:
+            return same
+        delivery = self._store.begin(mailbox, self._job.envelope.id)
+        with ExitStack() as on_failure:
+            on_failure.push(delivery)
+            fields = self._fields(recipient)
+            delivery.write(fields + trace.without_return_path(header) + rest)
+            for piece in pieces:
+                delivery.write(piece)
+            on_failure.pop_all()
+        return delivery
+
+    def _fields(self, recipient: Recipient) -> bytes:
+        named = recipient if self._has_delivered_to else None
         fields = trace.trace_fields(
-            self.envelope, recipient, self._peer, self._host, self._when
-        ).replace(b"\n", self._message.newline)
-        delivery.write(fields + trace.without_return_path(header) + rest)
-        for piece in pieces:
-            delivery.write(piece)
+            self._job.envelope, named, self._job.peer, self._host, self._when
+        )
+        return fields.replace(b"\n", self._job.message.newline)
+
+    def _same(self, mailbox: str) -> Delivery | None:
+        """A second name for a copy that is there already, where all copies are the same."""
+        made = next(iter(self._made.values()), None)
+        if made is None or self._has_delivered_to:
+            return None
+        return self._store.begin_same(mailbox, made)

@@ -7,13 +7,34 @@ link is ever followed: whoever can write in one mailbox cannot lead a delivery t
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import os
+import posix  # os.close is gevent's once that has patched; it looks for waiting greenlets
+import re
 from pathlib import Path
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+# f_type of statfs(2).
+_EXT4, _XFS, _BTRFS = 0xEF53, 0x58465342, 0x9123683E
+_SYNCFS_IS_DURABLE = frozenset({_EXT4, _XFS, _BTRFS})
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+@functools.cache
+def _reports_errors() -> bool:
+    """syncfs(2): before Linux 5.8 it forgot to tell of writes that had failed."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int(re.sub(r"\D.*", "", minor))) >= (5, 8)
 
 
 class Disk:
@@ -35,6 +56,11 @@ class Disk:
     def identity(self, descriptor: int) -> tuple[int, int]:
         """Device and inode."""
         status = os.fstat(descriptor)
+        return status.st_dev, status.st_ino
+
+    def identity_at(self, path: Path) -> tuple[int, int]:
+        """Device and inode of what a path leads to, links followed."""
+        status = os.stat(path)  # noqa: PTH116 - on the way of every delivery
         return status.st_dev, status.st_ino
 
     def is_mount_point(self, directory: int) -> bool:
@@ -60,6 +86,23 @@ class Disk:
         """fsync: of a file, its octets; of a directory, the names in it."""
         os.fsync(descriptor)
 
+    def sync_filesystem(self, descriptor: int) -> None:
+        """syncfs(2): all that was written to the file system before."""
+        if _libc().syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    def can_sync_filesystem(self, descriptor: int) -> bool:
+        """Whether syncfs is known to wait for the disk here, and to report its errors."""
+        status = (ctypes.c_long * 32)()  # struct statfs; its first member is f_type
+        if not _reports_errors() or _libc().fstatfs(descriptor, ctypes.byref(status)):
+            return False
+        return status[0] in _SYNCFS_IS_DURABLE
+
+    def link(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
+        """A second name for a file; a link itself is not followed."""
+        os.link(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent, follow_symlinks=False)
+
     def rename(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
         """Move within one file system, in one step for all who look."""
         os.rename(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
@@ -70,4 +113,4 @@ class Disk:
 
     def close(self, descriptor: int) -> None:
         """Give a descriptor back."""
-        os.close(descriptor)
+        posix.close(descriptor)

@@ -20,6 +20,9 @@ NAME_OCTETS = 255
 _ENCODED = re.compile(r"%(?:2e|2f|5c|00)", re.I)
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
 class Layout:
     """The template of `lmtp-maildir-path`, `{domain}/{local}` as a rule."""
 
@@ -75,10 +78,11 @@ class Layout:
 
 def _check(part: str, mailbox: str) -> None:
     try:
-        octets = len(os.fsencode(part))
-    except UnicodeEncodeError:
+        octets = len(part.encode("utf-8"))
+    except UnicodeEncodeError:  # a lone surrogate: a name on the disk that is no UTF-8
         octets = 0
-    if part in ("", ".", "..") or "/" in part or "\0" in part or not 0 < octets <= NAME_OCTETS:
+    is_odd = part in (".", "..") or "/" in part or _CONTROL.search(part)
+    if is_odd or not 0 < octets <= NAME_OCTETS:
         raise UnsafeMailboxError(f"mailbox {mailbox!r}: unsafe name")
 
 

@@ -6,8 +6,9 @@ name is gone before the first octet is written, so that no crash leaves it behin
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 from ..protocol.data import NewlineConverter
 from .tree import MaildirTree
@@ -66,10 +67,11 @@ class Message:
 
         Raises:
             OSError: the disk refuses.
+            StoreError: the store is not as it should be.
         """
         disk = self._tree.disk
         if self._file is None:
-            name = f".incoming-{secrets.token_hex(8)}"
+            name = f".incoming-{os.urandom(8).hex()}"
             with self._tree.open_root() as root:
                 self._file = disk.create(name, root)
                 disk.unlink(name, root)
@@ -96,8 +98,9 @@ class Message:
             yield b"".join(self._memory)
 
     def close(self) -> None:
-        """Let go of memory and file."""
+        """Let go of memory and file; a fault of a file without a name hurts nobody any more."""
         self._memory.clear()
         descriptor, self._file = self._file, None
         if descriptor is not None:
-            self._tree.disk.close(descriptor)
+            with suppress(OSError):
+                self._tree.disk.close(descriptor)

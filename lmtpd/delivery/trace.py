@@ -18,7 +18,8 @@ MOST_HOPS = 100
 _BLANK_LINE = re.compile(rb"^\r?\n", re.M)
 _RETURN_PATH = re.compile(rb"^Return-Path[ \t]*:.*\n(?:[ \t].*\n)*", re.I | re.M)
 _RECEIVED = re.compile(rb"^Received[ \t]*:", re.I | re.M)
-_DELIVERED_TO = re.compile(rb"^Delivered-To[ \t]*:[ \t]*(.*?)[ \t\r]*$", re.I | re.M)
+# Blanks are stripped afterwards: a pattern for them takes quadratic time over a long run of them.
+_DELIVERED_TO = re.compile(rb"^Delivered-To[ \t]*:(.*)$", re.I | re.M)
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
 
 
@@ -52,18 +53,18 @@ def check_delivered_to(header: bytes, recipient: Recipient) -> None:
         MailLoopError: our Delivered-To for the recipient is there already.
     """
     ours = str(recipient.address).encode("utf-8").lower()
-    if any(field[1].lower() == ours for field in _DELIVERED_TO.finditer(header)):
+    if any(field[1].strip().lower() == ours for field in _DELIVERED_TO.finditer(header)):
         raise MailLoopError(f"Delivered-To: {recipient.address} is there already")
 
 
 def trace_fields(
-    envelope: Envelope, recipient: Recipient, peer: Peer, host: str, when: float
+    envelope: Envelope, recipient: Recipient | None, peer: Peer, host: str, when: float
 ) -> bytes:
     """Return-Path, Delivered-To and Received, for the top of one recipient's copy.
 
     Args:
         envelope: the transaction.
-        recipient: whose copy this is.
+        recipient: whose copy this is; None for one that serves several.
         peer: who handed it over.
         host: our own name.
         when: seconds since the epoch.
@@ -73,18 +74,20 @@ def trace_fields(
 
 
 def _lines(
-    envelope: Envelope, recipient: Recipient, peer: Peer, host: str, when: float
+    envelope: Envelope, recipient: Recipient | None, peer: Peer, host: str, when: float
 ) -> Iterator[str]:
     yield f"Return-Path: <{envelope.reverse_path}>"
-    yield f"Delivered-To: {recipient.address}"
-    if recipient.original:
+    if recipient:
+        yield f"Delivered-To: {recipient.address}"
+    if recipient and recipient.original:
         yield f"Original-Recipient: {recipient.original}"  # RFC 8098 2.3
     yield f"Received: from {_safe(envelope.client_name)} ({_tcp_info(peer)})"
     if envelope.tls:
         tls = envelope.tls
         yield f"\t(using {tls.version} with cipher {tls.cipher} ({tls.bits} bits))"
-    yield f"\tby {host} (lmtpd) with {_protocol(envelope)} id {envelope.id}"
-    yield f"\tfor <{recipient.address}>; {formatdate(when, localtime=True)}"
+    whom = f"\n\tfor <{recipient.address}>" if recipient else ""
+    by = f"\tby {host} (lmtpd) with {_protocol(envelope)} id {envelope.id}"
+    yield f"{by}{whom}; {formatdate(when, localtime=True)}"
 
 
 def _protocol(envelope: Envelope) -> str:

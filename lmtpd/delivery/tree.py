@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..failures import LinkOutsideError, StoreVanishedError
@@ -49,7 +49,12 @@ class MaildirTree:
                 raise StoreVanishedError(f"{self.root}: nothing is mounted there any more")
             yield descriptor
         finally:
-            self.disk.close(descriptor)
+            self.release(descriptor)
+
+    def release(self, directory: int) -> None:
+        """Give back the descriptor of a directory; that it fails changes nothing for anybody."""
+        with suppress(OSError):
+            self.disk.close(directory)
 
     def holds(self, parts: tuple[str, ...]) -> bool:
         """Whether the directory is there; nothing is made.
@@ -59,7 +64,7 @@ class MaildirTree:
             LinkOutsideError, StoreVanishedError: see `open`.
         """
         try:
-            self.disk.close(self.open(parts, create=False))
+            self.release(self.open(parts, create=False))
         except (FileNotFoundError, NotADirectoryError):
             # The root itself was there, or an answer could not be given.
             with self.open_root():
@@ -95,6 +100,8 @@ class MaildirTree:
                 raise
             self.disk.make_directory(name, parent)
             descriptor = self.disk.open_directory(name, parent)
+            # The file system may give a new directory the number of one that was removed.
+            self._durable.discard(self.disk.identity(descriptor))
         if create:
             self._make_durable(descriptor, parent)
         return descriptor
@@ -104,7 +111,7 @@ class MaildirTree:
             directory = root
             for part in parts[:-1]:
                 directory = self.enter(directory, part, create=create)
-                opened.callback(self.disk.close, directory)
+                opened.callback(self.release, directory)
             return self.enter(directory, parts[-1], create=create)
 
     def _make_durable(self, descriptor: int, parent: int) -> None:
@@ -116,13 +123,13 @@ class MaildirTree:
                     self._durable.clear()
                 self._durable.add(identity)
         except BaseException:
-            self.disk.close(descriptor)
+            self.release(descriptor)
             raise
 
     def _resolved(self, parts: tuple[str, ...]) -> tuple[str, ...]:
         """Where links lead, relative to the root; walked again without following any."""
         root = os.path.realpath(self.root)
         target = Path(os.path.realpath(os.path.join(root, *parts)))  # noqa: PTH118
-        if not target.is_relative_to(root):
+        if not target.is_relative_to(root) or target == Path(root):
             raise LinkOutsideError(f"{'/'.join(parts)}: a symbolic link leads to {target}")
         return target.relative_to(root).parts

@@ -74,9 +74,9 @@ class Reply:
 
     def saying(self, text: str) -> Reply:
         """The same code and status with words from elsewhere (a hook, an identifier), made safe."""
-        words = _UNSAFE.sub("?", text.strip())
-        room = LINE_OCTETS - len(f"{self.code} {self.status} \r\n")
-        words = words.encode("utf-8")[:room].decode("utf-8", "ignore")
+        # ASCII alone: the client may not have asked for SMTPUTF8 (RFC 6531 3.7.4).
+        words = _UNSAFE.sub("?", text.strip()).encode("ascii", "replace").decode("ascii")
+        words = words[: LINE_OCTETS - len(f"{self.code} {self.status} \r\n")]
         return replace(self, lines=(words,)) if words else self
 
     def encode(self) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from traceback import format_exception_only
 from typing import Protocol
 
 from ..protocol.address import Address
@@ -98,6 +99,8 @@ class VerifierChain:
         for spelling in self._rules.spellings(address):
             for name, hook in self._hooks:
                 verdict = self._ask(name, hook, spelling, context, end)
+                if verdict and verdict.kind is Kind.UNKNOWN:
+                    break  # no other hook; but `alice` may exist where `alice+news` does not
                 if verdict and not verdict.is_catch_all:
                     return verdict
                 catch_all = catch_all or verdict
@@ -114,14 +117,15 @@ class VerifierChain:
         seconds = min(self._deadlines.hook, end - self._clock())
         if seconds <= 0:
             return Verdict.defer(f"hook {name}: no time left")
-        blocking = bool(getattr(hook, "blocking", False))
         try:
+            blocking = bool(getattr(hook, "blocking", False))
             verdict = self._within(seconds, blocking, lambda: hook.verify(address, context))
             return self._checked(verdict)
         except TimeoutError as error:
             return Verdict.defer(f"hook {name}: no answer within {seconds:g} s {error}".rstrip())
         except Exception as error:  # noqa: BLE001 - whatever a hook raises must not bounce mail
-            return Verdict.defer(f"hook {name}: {error!r}")
+            # The traceback module copes with errors that cannot even be printed.
+            return Verdict.defer(f"hook {name}: {''.join(format_exception_only(error)).strip()}")
 
     def _checked(self, verdict: object) -> Verdict | None:
         """A hook may be anybody's code: only a verdict that delivery can keep goes through."""
@@ -131,6 +135,7 @@ class VerifierChain:
             raise TypeError(f"a Verdict or None was due, not {type(verdict).__name__}")
         if verdict.kind is Kind.ACCEPT and not verdict.mailboxes:
             raise ValueError("accepted without a mailbox")
+        verdict.reply()  # so that what is wrong with it shows here and not in the session
         for mailbox in verdict.mailboxes:
             self._check(mailbox)
         return verdict

@@ -54,7 +54,11 @@ class TableVerifier:
             OSError: it cannot be read.
             TableError: it holds faults; each is named with its line.
         """
-        return cls(parse(path.read_text("utf-8"), str(path), default_domain, rules))
+        try:
+            text = path.read_text("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise TableError(f"{path}: is not UTF-8: {error}") from error
+        return cls(parse(text, str(path), default_domain, rules))
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """Accept what is in the table."""
@@ -108,9 +112,10 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _words(line: str) -> list[str]:
-    if _WORD.sub("", line).strip(" \t,"):
-        raise ValueError(f"unbalanced quotes in {line!r}")
-    return _WORD.findall(line)
+    words = _WORD.findall(line)
+    if _WORD.sub("", line).strip(" \t,") or not words:
+        raise ValueError(f"{line!r} is no entry; are its quotes balanced?")
+    return words
 
 
 def _key(word: str, default_domain: str, rules: AddressRules) -> str:

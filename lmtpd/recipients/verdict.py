@@ -63,7 +63,10 @@ class Verdict:
 
     @classmethod
     def unknown(cls) -> Verdict:
-        """There is no such address, and no other hook shall be asked. Postfix keeps this 3 days."""
+        """There is no such address, and no other hook shall be asked. Postfix keeps this 3 days.
+
+        A catch-all still holds, and an address with a detail is asked for again without it.
+        """
         return cls(Kind.UNKNOWN)
 
     @classmethod

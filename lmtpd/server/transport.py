@@ -54,7 +54,9 @@ class SocketTransport:
     def sendall(self, data: bytes) -> None:
         """Send all, or lose the connection to a peer that does not read."""
         try:
-            self._socket.sendall(data)
+            left = memoryview(data)
+            while left:  # not gevent's sendall(): it asks for the size of the buffer each time
+                left = left[self._socket.send(left) :]
         except TimeoutError as error:
             raise ConnectionAbortedError("the peer does not read") from error
 

@@ -10,14 +10,12 @@ import resource
 import signal
 import socket as plain_socket
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
 import gevent
 from gevent import socket
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
-from gevent.threadpool import ThreadPool
 
 from ..config import Config
 from ..delivery.sweep import sweep
@@ -26,18 +24,18 @@ from ..protocol.envelope import Peer
 from ..recipients.verdict import Verdict
 from ..session import Runtime, Services, Session
 from .channel import Channel
+from .committer import Committer
+from .threads import Threads
 from .tls import context_for
 from .transport import SocketTransport
 
-DELIVERY_THREADS = 16
+DISK_THREADS = 8
+"""For what is too large for memory; deliveries have the Committer's thread."""
 VERIFIER_THREADS = 16
 """Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
 SWEEP_SECONDS = 6 * 3600
 LAST_WORDS_SECONDS = 10.0
 """For the 421 of connections that were still busy when the patience ended."""
-
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
 
 
 class Worker:
@@ -60,15 +58,23 @@ class Worker:
         self._index = index
         self._config = config
         self._log = log
-        self._deliveries = ThreadPool(DELIVERY_THREADS)
-        self._verifications = ThreadPool(VERIFIER_THREADS)
+        self._disk = Threads(DISK_THREADS)
+        self._verifications = Threads(VERIFIER_THREADS)
         self._sessions: dict[Session, SocketTransport] = {}
         self._greenlets = Pool()
         self._stopping = Event()
         self._context = context_for(config)
         self._servers: list[StreamServer] = []
-        is_stopping = self._stopping.is_set
-        self._services = build(Runtime(self._offload, self._within, gevent.spawn, is_stopping, log))
+        self._services = build(
+            Runtime(
+                offload=self._disk.run,
+                delivering=lambda agent: Committer(agent).deliver,
+                within=self._within,
+                spawn=gevent.spawn,
+                is_stopping=self._stopping.is_set,
+                log=log,
+            )
+        )
 
     def run(self, channel: Channel) -> None:
         """Get the listeners and serve until SIGTERM, or until the supervisor is gone."""
@@ -115,27 +121,13 @@ class Worker:
         finally:
             del self._sessions[session]
 
-    def _offload(
-        self,
-        function: Callable[_Arguments, _Result],
-        /,
-        *args: _Arguments.args,
-        **kwargs: _Arguments.kwargs,
-    ) -> _Result:
-        # No deadline, no kill: the thread would go on and publish after we had said 451.
-        result: _Result = self._deliveries.apply(function, args, kwargs)
-        return result
-
     def _within(
         self, seconds: float, blocking: bool, function: Callable[[], Verdict | None]
     ) -> Verdict | None:
         timeout = gevent.Timeout(seconds)
         try:
             with timeout:
-                verdict: Verdict | None = (
-                    self._verifications.apply(function) if blocking else function()
-                )
-                return verdict
+                return self._verifications.run(function) if blocking else function()
         except gevent.Timeout as expired:
             if expired is not timeout:
                 raise
@@ -163,7 +155,7 @@ class Worker:
 
     def _sweep(self) -> None:
         while self._index == 0:  # one of us is enough
-            removed = self._offload(sweep, str(self._config.lmtp_maildir_root))
+            removed = self._disk.run(sweep, str(self._config.lmtp_maildir_root))
             if removed:
                 self._log.line("swept", files=removed)
             gevent.sleep(SWEEP_SECONDS)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lmtpd import config, wiring
+from lmtpd.delivery.agent import DeliveryAgent, Job, Outcome
 from lmtpd.delivery.disk import Disk
 from lmtpd.log import Log
 from lmtpd.protocol.envelope import Peer, TlsInfo
@@ -28,7 +29,10 @@ def runtime(log: io.StringIO, *, is_stopping: bool = False) -> Runtime:
     def offload(function: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
         return function(*args, **kwargs)
 
-    return Runtime(offload, within, lambda *_: None, lambda: is_stopping, Log(log))
+    def delivering(agent: DeliveryAgent) -> Callable[[Job], tuple[Outcome, ...]]:
+        return lambda job: agent.deliver([job])[0]
+
+    return Runtime(offload, delivering, within, lambda *_: None, lambda: is_stopping, Log(log))
 
 
 def services(

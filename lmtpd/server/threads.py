@@ -1,0 +1,84 @@
+"""Real threads beneath the greenlets, for what would stop the event loop.
+
+They are made beneath gevent's patches, and share with the event loop nothing but two queues and an
+asynchronous watcher: a lock, a log handler or a greenlet that they touched could hang the process.
+gevent's own thread pool does the same work at three times the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, cast
+
+import gevent
+from gevent import monkey
+from gevent.event import AsyncResult
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+new_queue: Callable[[], Any] = monkey.get_original("queue", "SimpleQueue")
+start_thread: Callable[..., int] = monkey.get_original("_thread", "start_new_thread")
+
+
+class Returns:
+    """The way back: what threads post is called on the event loop, many by one wake-up."""
+
+    def __init__(self) -> None:
+        self._posted = new_queue()
+        self._wake = gevent.get_hub().loop.async_()
+        self._wake.start(self._call_all)
+
+    def post(self, functions: Iterable[Callable[[], object]]) -> None:
+        """From any thread: have functions called on the event loop; they must not wait."""
+        self._posted.put(functions)
+        self._wake.send()
+
+    def _call_all(self) -> None:
+        while not self._posted.empty():
+            for function in self._posted.get():
+                function()
+
+
+class Threads:
+    """A few threads for many greenlets; each is started when it is first needed."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._started = 0
+        self._busy = 0
+        self._tasks = new_queue()
+        self._returns = Returns()
+
+    def run(
+        self,
+        function: Callable[_Arguments, _Result],
+        /,
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> _Result:
+        """The result of a function, or its exception; the calling greenlet waits.
+
+        A greenlet that is thrown out of its wait leaves the function running.
+        """
+        self._busy += 1
+        if self._started < min(self._busy, self._most):
+            self._started += 1
+            start_thread(self._work, ())
+        answer: AsyncResult[_Result] = AsyncResult()
+        self._tasks.put((partial(function, *args, **kwargs), answer))
+        return cast("_Result", answer.get())
+
+    def _work(self) -> None:
+        while True:
+            function, answer = self._tasks.get()
+            try:
+                settle = partial(answer.set, function())
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                settle = partial(answer.set_exception, error)
+            self._returns.post([partial(self._settle, settle)])
+
+    def _settle(self, settle: Callable[[], object]) -> None:
+        self._busy -= 1
+        settle()
