@@ -21,13 +21,29 @@ class Log:
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.time) -> None:
         self._stream = stream
         self._clock = clock
+        self._later: Callable[[Callable[[], object]], object] | None = None
+        self._lines: list[str] = []
+
+    def gather(self, later: Callable[[Callable[[], object]], object]) -> None:
+        """From now on write the lines of one moment together; `later` calls at its end."""
+        self._later = later
 
     def line(self, event: str, **fields: object) -> None:
         """Write one line; fields that are None or empty are left out."""
         given = ((key, value) for key, value in fields.items() if value not in (None, ""))
         words = (self._time(), event, *(f"{key}={escaped(value)}" for key, value in given))
+        self._lines.append(" ".join(words) + "\n")
+        if self._later is None:
+            self.flush()
+        elif len(self._lines) == 1:
+            self._later(self.flush)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        text = "".join(self._lines)
+        self._lines.clear()
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(" ".join(words) + "\n")
+            self._stream.write(text)
             self._stream.flush()
 
     def _time(self) -> str:

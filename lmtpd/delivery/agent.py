@@ -147,6 +147,8 @@ class _Copies:
         self._host = host
         self._when = when
         self._has_delivered_to = has_delivered_to
+        self._header = b""
+        self._first: bytes | None = None
         self._made: dict[Hashable, Delivery] = {}
 
     def attempt(self, recipient: Recipient, opened: ExitStack) -> _Attempt:
@@ -169,9 +171,12 @@ class _Copies:
 
     def _copy(self, mailbox: str, recipient: Recipient) -> Delivery:
         pieces = self._job.message.pieces()
-        header, rest = trace.split_header(next(pieces, b""))
-        trace.check_hops(header)
-        trace.check_delivered_to(header, recipient)
+        first = next(pieces, b"")
+        if self._first is None:  # the same for all recipients, and looked at once
+            self._header, rest = trace.split_header(first)
+            self._first = trace.without_return_path(self._header) + rest
+        trace.check_hops(self._header)
+        trace.check_delivered_to(self._header, recipient)
         same = self._same(mailbox)
         if same:
             return same
@@ -179,7 +184,7 @@ class _Copies:
         with ExitStack() as on_failure:
             on_failure.push(delivery)
             fields = self._fields(recipient)
-            delivery.write(fields + trace.without_return_path(header) + rest)
+            delivery.write(fields + self._first)
             for piece in pieces:
                 delivery.write(piece)
             on_failure.pop_all()

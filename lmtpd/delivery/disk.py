@@ -12,6 +12,7 @@ import functools
 import os
 import posix  # os.close is gevent's once that has patched; it looks for waiting greenlets
 import re
+import stat
 from pathlib import Path
 
 DIRECTORY_MODE = 0o700
@@ -62,6 +63,10 @@ class Disk:
         """Device and inode of what a path leads to, links followed."""
         status = os.stat(path)  # noqa: PTH116 - on the way of every delivery
         return status.st_dev, status.st_ino
+
+    def is_plain_directory(self, path: str) -> bool:
+        """Whether a directory is there, and no link to one."""
+        return stat.S_ISDIR(os.lstat(path).st_mode)
 
     def is_mount_point(self, directory: int) -> bool:
         """Whether another file system begins at this directory."""

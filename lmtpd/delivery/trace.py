@@ -5,6 +5,7 @@ Everything that a peer can choose is made harmless here before it goes into a he
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -42,7 +43,7 @@ def check_hops(header: bytes) -> None:
     Raises:
         MailLoopError: it was passed on more than 100 times.
     """
-    if sum(1 for _ in _RECEIVED.finditer(header)) > MOST_HOPS:
+    if len(_RECEIVED.findall(header)) > MOST_HOPS:
         raise MailLoopError(f"more than {MOST_HOPS} Received fields")
 
 
@@ -87,7 +88,12 @@ def _lines(
         yield f"\t(using {tls.version} with cipher {tls.cipher} ({tls.bits} bits))"
     whom = f"\n\tfor <{recipient.address}>" if recipient else ""
     by = f"\tby {host} (lmtpd) with {_protocol(envelope)} id {envelope.id}"
-    yield f"{by}{whom}; {formatdate(when, localtime=True)}"
+    yield f"{by}{whom}; {_date(int(when))}"
+
+
+@functools.lru_cache(maxsize=16)
+def _date(when: int) -> str:
+    return formatdate(when, localtime=True)
 
 
 def _protocol(envelope: Envelope) -> str:

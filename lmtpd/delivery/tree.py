@@ -63,10 +63,15 @@ class MaildirTree:
             OSError: nobody can tell.
             LinkOutsideError, StoreVanishedError: see `open`.
         """
+        path = str(self.root)
         try:
-            self.release(self.open(parts, create=False))
+            for part in parts:
+                path = f"{path}/{part}"
+                if not self.disk.is_plain_directory(path):
+                    self.release(self.open(parts, create=False))  # a link, or no directory
+                    break
         except (FileNotFoundError, NotADirectoryError):
-            # The root itself was there, or an answer could not be given.
+            # "No" is an answer only while the store itself is there.
             with self.open_root():
                 return False
         return True

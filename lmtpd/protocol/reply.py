@@ -39,7 +39,9 @@ class Reply:
             raise ValueError(f"{self.status!r} does not go with {self.code}")
         if not self.lines or any(_UNSAFE.search(line) for line in self.lines):
             raise ValueError("a reply needs lines, without control characters")
-        if any(len(line) > LINE_OCTETS for line in self.encode().splitlines(keepends=True)):
+        # A character has four octets at most: short lines need not be encoded to know.
+        is_short = all(len(line) * 4 + 16 <= LINE_OCTETS for line in self.lines)
+        if not is_short and any(len(line) >= LINE_OCTETS for line in self.encode().split(b"\n")):
             raise ValueError("a reply line is longer than 512 octets")
 
     @property

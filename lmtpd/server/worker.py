@@ -58,6 +58,7 @@ class Worker:
         self._index = index
         self._config = config
         self._log = log
+        log.gather(gevent.get_hub().loop.run_callback)
         self._disk = Threads(DISK_THREADS)
         self._verifications = Threads(VERIFIER_THREADS)
         self._sessions: dict[Session, SocketTransport] = {}
@@ -95,6 +96,7 @@ class Worker:
         self._stopping.wait()
         self._drain()
         handler.cancel()
+        self._log.flush()
 
     def _watch(self, channel: Channel) -> None:
         """Without the supervisor nobody would stop us or take our place: finish, and go."""
