@@ -86,35 +86,40 @@ def _rows() -> tuple[config.Setting, ...]:
 
 
 def _parser() -> _Parser:
-    common = _settings_parser()
     parser = _Parser(
         "lmtpd",
+        usage="%(prog)s [COMMAND] [--config FILE] [--SETTING VALUE ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        parents=[common],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"lmtpd {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=False)
-    mailbox = commands.add_parser("mailbox", help="make mailboxes, or list them")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="lmtpd")
+    serve = commands.add_parser("serve", help="take mail until SIGTERM; the default")
+    check = commands.add_parser("check-config", help="name every fault of the configuration")
+    recipient = commands.add_parser("check-recipient", help="say what RCPT would answer, and why")
+    mailbox = commands.add_parser("mailbox", help="mailbox add, mailbox list")
     actions = mailbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group, name, run, meaning in (
-        (commands, "serve", _serve, "take mail until SIGTERM; the default"),
-        (commands, "check-config", _check_config, "name every fault of the configuration"),
-        (commands, "check-recipient", _check_recipient, "say what RCPT would answer, and why"),
-        (actions, "add", _mailbox_add, "make mailboxes"),
-        (actions, "list", _mailbox_list, "list the mailboxes that exist"),
+    adding = actions.add_parser("add", help="make mailboxes")
+    listing = actions.add_parser("list", help="list the mailboxes that exist")
+    for command, run, addresses in (
+        (serve, _serve, ""),
+        (check, _check_config, ""),
+        (recipient, _check_recipient, " ADDRESS ..."),
+        (adding, _mailbox_add, " ADDRESS ..."),
+        (listing, _mailbox_list, ""),
     ):
-        command = group.add_parser(name, help=meaning, description=meaning, parents=[common])
+        command.usage = f"{command.prog}{addresses} [--config FILE] [--SETTING VALUE ...]"
         command.set_defaults(run=run)
-        if run in (_check_recipient, _mailbox_add):
+        if addresses:
             command.add_argument("address", nargs="+", metavar="ADDRESS")
+        _add_settings(command)
+    _add_settings(parser)
     return parser
 
 
-def _settings_parser() -> _Parser:
+def _add_settings(parser: argparse.ArgumentParser) -> None:
     """`--config` and an option for every setting, by group."""
-    parser = _Parser(add_help=False)
     absent = argparse.SUPPRESS  # so that a command's parser does not undo what stood before it
     parser.add_argument("--config", metavar="FILE", default=absent, help="file of settings")
     for group, rows in itertools.groupby(_rows(), key=lambda row: row.group):
@@ -122,7 +127,6 @@ def _settings_parser() -> _Parser:
         for row in rows:
             meaning = f"{row.help} Default: {row.default}".replace("%", "%%")
             section.add_argument(row.option, metavar=row.kind.upper(), default=absent, help=meaning)
-    return parser
 
 
 # The commands. Each imports what it needs: a server's parts must be imported after the patch, and

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def test_version(command: list[str]) -> None:
         check=True,
     )
     assert result.stdout == f"lmtpd {lmtpd.__version__}\n"
+
+
+def test_the_package_is_of_the_same_version_and_needs_the_same() -> None:
+    """setuptools cannot ask lmtpd/ for it: it would find lmtpd.py."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == lmtpd.__version__
+    needed = (PROJECT / "requirements.txt").read_text("utf-8").split()
+    assert {*project["dependencies"], "pytest>=9.0"} == set(needed)
 
 
 def test_from_another_folder_through_a_link(tmp_path: Path) -> None:
