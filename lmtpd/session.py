@@ -287,8 +287,9 @@ class Session:
 
     def _outcomes(self, envelope: Envelope, end: EndOfData) -> tuple[Outcome, ...]:
         agent, recipients = self._services.agent, envelope.recipients
-        if end.is_too_large:
-            return tuple(Outcome(one, replies.TOO_LARGE.about(one.address)) for one in recipients)
+        if end.is_too_large or end.has_lost_chunk:
+            reply = replies.TOO_LARGE if end.is_too_large else replies.CHUNK_LOST
+            return tuple(Outcome(one, reply.about(one.address)) for one in recipients)
         if self._fault:
             return tuple(agent.failure(one, self._fault) for one in recipients)
         if self._message is None:

@@ -64,7 +64,8 @@ class Address:
     @property
     def mailbox(self) -> str:
         """The name of the mailbox that the address means by itself: `local@domain`, no quotes."""
-        return f"{self.local}@{self.domain}" if self.domain else self.local
+        is_whole = self.domain or "@" in self.local
+        return f"{self.local}@{self.domain}" if is_whole else self.local
 
     @classmethod
     def of_mailbox(cls, mailbox: str) -> Address:
@@ -133,7 +134,11 @@ def _to_a_labels(text: str) -> str:
     if len(text) > DOMAIN_OCTETS:  # before the tables are asked: their work grows with the length
         raise AddressError("domain is too long")
     try:
-        return idna.encode(text, uts46=True).decode("ascii")
+        labels = idna.uts46_remap(text, std3_rules=False, transitional=False).split(".")
+        # ASCII labels are judged by our own rule: beside a U-label too, an underscore may stand.
+        return ".".join(
+            label if label.isascii() else idna.alabel(label).decode("ascii") for label in labels
+        )
     except idna.IDNAError as error:
         raise AddressError("domain is malformed") from error
 
@@ -141,7 +146,8 @@ def _to_a_labels(text: str) -> str:
 def _normal_literal(text: str) -> str:
     """`[192.0.2.1]`, `[IPv6:2001:db8::1]` or a tagged general literal (RFC 5321 4.1.3)."""
     inner = text[1:-1]
-    if not text.endswith("]"):
+    # The standard library's IPv6 addresses may have a zone, of any letters; these may not.
+    if not text.endswith("]") or not text.isascii() or "%" in text:
         raise AddressError("address literal is malformed")
     try:
         if inner[:5].lower() == "ipv6:":

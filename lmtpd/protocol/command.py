@@ -41,7 +41,7 @@ _XTEXT = re.compile(r"(?:[!-*,-<>-~\u0080-\U0010ffff]|\+[0-9A-F]{2})+")
 _BDAT = re.compile(r"([0-9]+)(.*)")
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _XFORWARD_NAMES = frozenset({"NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"})
-_NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*", re.I)
+_NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*", re.I | re.A)
 
 Parameters = Mapping[str, str | None]
 
@@ -84,7 +84,7 @@ class CommandParser:
             return events.Refused(replies.BAD_OCTETS)
         verb, _, argument = text.rstrip(" ").partition(" ")
         try:
-            return self._command(verb.upper(), argument.strip(" "), smtputf8)
+            return self._command(_upper(verb), argument.strip(" "), smtputf8)
         except _Deserves as deserved:
             return events.Refused(deserved.reply)
 
@@ -131,7 +131,7 @@ class CommandParser:
             _require(parameters["SMTPUTF8"] is None, replies.BAD_SYNTAX)
         _require(smtputf8 or path.isascii(), replies.SENDER_NEEDS_SMTPUTF8)
         if "RET" in parameters:
-            _require((parameters["RET"] or "").upper() in ("FULL", "HDRS"), replies.BAD_SYNTAX)
+            _require(_upper(parameters["RET"] or "") in ("FULL", "HDRS"), replies.BAD_SYNTAX)
         if "ENVID" in parameters:
             _xtext(parameters["ENVID"])
         size = self._size(parameters)
@@ -164,8 +164,13 @@ class CommandParser:
         number = _BDAT.fullmatch(argument)
         if not number or len(number[1]) > self._limits.chunk_digits:
             raise UnboundedChunkError(argument)
-        end = number[2].upper()
+        end = _upper(number[2])
         return Bdat(int(number[1]), is_last=end == " LAST", is_malformed=end not in ("", " LAST"))
+
+
+def _upper(text: str) -> str:
+    """Upper case of ASCII alone: str.upper() makes an S of the long s, and RSET of another word."""
+    return text.upper() if text.isascii() else text
 
 
 def _require(condition: object, reply: Reply) -> None:
@@ -181,7 +186,7 @@ def _path_and_parameters(
     keyword: str, argument: str, *patterns: re.Pattern[str]
 ) -> tuple[str, Parameters]:
     """`FROM:<path> NAME=value ...`; a space behind the colon is a common fault and does no harm."""
-    _require(argument[: len(keyword)].upper() == keyword, replies.BAD_SYNTAX)
+    _require(_upper(argument[: len(keyword)]) == keyword, replies.BAD_SYNTAX)
     rest = argument[len(keyword) :].lstrip(" ")
     for pattern in patterns:
         found = pattern.fullmatch(rest)
@@ -192,7 +197,7 @@ def _path_and_parameters(
 
 def _parameters(text: str) -> Parameters:
     parameters: dict[str, str | None] = {}
-    for word in text.split():
+    for word in filter(None, text.split(" ")):
         parameter = _PARAMETER.fullmatch(word)
         if not parameter or parameter[1].upper() in parameters:
             raise _Deserves(replies.BAD_SYNTAX)
@@ -204,7 +209,7 @@ def _body_type(parameters: Parameters) -> BodyType:
     if "BODY" not in parameters:
         return BodyType.SEVEN_BIT
     try:
-        return BodyType((parameters["BODY"] or "").upper())
+        return BodyType(_upper(parameters["BODY"] or ""))
     except ValueError:
         raise _Deserves(replies.BAD_SYNTAX) from None
 
@@ -234,7 +239,7 @@ def _named_address(argument: str) -> tuple[Address, bool]:
     """
     _require(argument, replies.BAD_SYNTAX)
     words = argument.rsplit(" ", 1)
-    has_keyword = len(words) == 2 and words[1].upper() == "SMTPUTF8"
+    has_keyword = len(words) == 2 and _upper(words[1]) == "SMTPUTF8"
     name = words[0] if has_keyword else argument
     _require(has_keyword or name.isascii(), replies.RECIPIENT_NEEDS_SMTPUTF8)
     bare = name[1:-1] if name.startswith("<") and name.endswith(">") else name
@@ -252,6 +257,12 @@ def _xtext(value: str | None) -> str:
     """Undo RFC 3461 4's `+2B`. A line break in there would inject a header field or a log line."""
     if value is None or not _XTEXT.fullmatch(value):
         raise _Deserves(replies.BAD_SYNTAX)
-    text = re.sub(r"\+([0-9A-F]{2})", lambda code: chr(int(code[1], 16)), value)
+    octets = re.sub(
+        rb"\+([0-9A-F]{2})", lambda code: bytes([int(code[1], 16)]), value.encode("utf-8")
+    )
+    try:
+        text = octets.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Deserves(replies.BAD_SYNTAX) from None
     _require(not _NOT_PRINTABLE.search(text), replies.BAD_SYNTAX)
     return text

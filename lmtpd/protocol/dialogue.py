@@ -66,6 +66,12 @@ class _Transaction:
         self.octets = 0
         self.is_chunked = False
         self.is_too_large = False
+        self.has_lost_chunk = False
+
+    @property
+    def is_void(self) -> bool:
+        """No message can come of it any more: the rest is read and thrown away."""
+        return self.is_too_large or self.has_lost_chunk
 
     def take(self, octets: int, limit: int) -> bool:
         """Count octets of content; False if they are beyond the limit and must be thrown away."""
@@ -158,6 +164,7 @@ class Dialogue:
         if self._mode is not _Mode.HANDSHAKE:
             raise LocalProtocolError("no handshake was agreed on")
         self._mode = _Mode.COMMAND
+        self._buffer.clear()
         self._under_tls = True
         self._greeted_by_client = False
         self._transaction = None
@@ -177,29 +184,42 @@ class Dialogue:
         end = self._buffer.find(b"\n")
         if end < 0:
             if len(self._buffer) >= self._limits.line_octets:
+                self._judge_unreadable(self._buffer)
                 self._buffer.clear()  # an endless line must not fill the memory
                 self._mode = _Mode.SKIPPING_LINE
             return NEED_DATA
         line = bytes(self._buffer[: end + 1])
         del self._buffer[: end + 1]
-        if self._mode is _Mode.SKIPPING_LINE or len(line) > self._limits.line_octets:
+        if self._mode is _Mode.SKIPPING_LINE:
             self._mode = _Mode.COMMAND
             return Refused(replies.LINE_TOO_LONG)
-        if not line.endswith(b"\r\n"):
-            return Refused(replies.BARE_LINE_FEED)  # RFC 5321 2.3.8
-        return self._parse(line[:-2])
+        command: Event | NeedData
+        if len(line) > self._limits.line_octets:
+            command = Refused(replies.LINE_TOO_LONG)
+        elif not line.endswith(b"\r\n"):
+            command = Refused(replies.BARE_LINE_FEED)  # RFC 5321 2.3.8
+        else:
+            return self._parse(line[:-2])
+        self._judge_unreadable(line)
+        return command
+
+    def _judge_unreadable(self, line: bytes | bytearray) -> None:
+        """What follows an unreadable BDAT may be content: to go on would be to run it."""
+        if line[:4].upper() == b"BDAT":
+            self._ends_after_reply = True
 
     def _parse(self, line: bytes) -> Event | NeedData:
         smtputf8 = self._transaction is not None and self._transaction.mail.smtputf8
         try:
             command = self._parser.parse(line, smtputf8=smtputf8)
         except UnboundedChunkError:
-            # Whatever follows may be content: to go on would be to run it as commands.
-            self._ends_after_reply = True
-            return Refused(replies.BAD_SYNTAX)
+            command = Refused(replies.BAD_SYNTAX)
         if isinstance(command, Bdat):
             self._begin_chunk(command)
             return self._read_chunk()
+        if isinstance(command, Refused):
+            self._judge_unreadable(line)
+            return command
         refusal = self._refusal(command)
         return Refused(refusal) if refusal else command
 
@@ -257,8 +277,9 @@ class Dialogue:
         self._mode = _Mode.CHUNK
         self._chunk, self._chunk_left = chunk, chunk.size
         self._chunk_refusal = self._bdat_refusal(chunk)
-        if self._transaction and not self._chunk_refusal:
+        if self._transaction:
             self._transaction.is_chunked = True
+            self._transaction.has_lost_chunk |= self._chunk_refusal is not None
             self._transaction.take(chunk.size, self._limits.message_octets)
 
     def _bdat_refusal(self, chunk: Bdat) -> Reply | None:
@@ -276,8 +297,7 @@ class Dialogue:
         octets = bytes(self._buffer[: self._chunk_left])
         del self._buffer[: self._chunk_left]
         self._chunk_left -= len(octets)
-        is_refused = self._chunk_refusal or self._open_transaction().is_too_large
-        if octets and not is_refused:
+        if octets and not self._chunk_refusal and not self._open_transaction().is_void:
             return Chunk(octets)
         return NEED_DATA if self._chunk_left else self._end_chunk()
 
@@ -285,10 +305,12 @@ class Dialogue:
         self._mode = _Mode.COMMAND
         if self._chunk_refusal:
             return Refused(self._chunk_refusal)
-        is_too_large = self._open_transaction().is_too_large
+        transaction = self._open_transaction()
         if self._chunk.is_last:
-            return EndOfData(is_too_large)
-        return Refused(replies.TOO_LARGE) if is_too_large else EndOfChunk()
+            return EndOfData(transaction.is_too_large, transaction.has_lost_chunk)
+        if transaction.has_lost_chunk:
+            return Refused(replies.CHUNK_LOST)
+        return Refused(replies.TOO_LARGE) if transaction.is_too_large else EndOfChunk()
 
     # What goes out.
 

@@ -57,6 +57,8 @@ class EndOfData:
     """The message is complete: one reply for each recipient is owed."""
 
     is_too_large: bool = False
+    has_lost_chunk: bool = False
+    """A chunk was refused, so what came is not the message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ START_MAIL = Reply(354, "", ("Send the message, end with <CR><LF>.<CR><LF>",))
 RCPT_FIRST = Reply(503, "5.5.1", ("No valid recipients",))
 BINARY_NEEDS_BDAT = Reply(503, "5.5.1", ("BODY=BINARYMIME goes with BDAT only",))
 CHUNKS_BEGUN = Reply(503, "5.5.1", ("BDAT has begun, only BDAT or RSET can follow",))
+CHUNK_LOST = Reply(503, "5.5.1", ("A chunk was refused, the message is not whole",))
 CHUNK_OK = Reply(250, "2.0.0", ("Chunk received",))
 
 # Final replies, one for each recipient: RFC 2033 4.2. The causes are in lmtpd.failures.

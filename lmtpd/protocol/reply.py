@@ -15,7 +15,7 @@ from .address import Address
 LINE_OCTETS = 512
 """Longest reply line, CR LF included (RFC 5321 4.5.3.1.5)."""
 
-_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
