@@ -77,11 +77,6 @@ class Address:
         """The same address; where it has no domain, in this one."""
         return self if self.domain else replace(self, domain=domain)
 
-    @property
-    def is_ascii(self) -> bool:
-        """False if only an SMTPUTF8 client can be told this address (RFC 6531 3.7.4)."""
-        return self.local.isascii()
-
     def __str__(self) -> str:
         """As it goes between angle brackets, quoted where it must be."""
         local = self.local

@@ -222,7 +222,7 @@ def _reverse_path(path: str) -> str:
     try:
         return str(Address.parse(path)) if path else ""
     except AddressError:
-        return without_source_route(path)
+        return without_source_route(path) or path  # never the null path by mistake
 
 
 def _address(path: str) -> Address:

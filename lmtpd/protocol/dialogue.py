@@ -58,10 +58,12 @@ class _Mode(enum.Enum):
 
 
 class _Transaction:
-    """What MAIL opens and the last final reply, RSET, LHLO or STARTTLS ends."""
+    """What MAIL opens and the last final reply, RSET, LHLO or STARTTLS ends; or that none is."""
 
-    def __init__(self, mail: MailFrom) -> None:
-        self.mail = mail
+    def __init__(self, mail: MailFrom | None = None) -> None:
+        self.is_open = mail is not None
+        self.smtputf8 = mail is not None and mail.smtputf8
+        self.is_binary = mail is not None and mail.body is BodyType.BINARY_MIME
         self.accepted = 0
         self.octets = 0
         self.is_chunked = False
@@ -96,7 +98,7 @@ class Dialogue:
         self._owed = 1  # the greeting
         self._ends_after_reply = False
         self._greeted_by_client = False
-        self._transaction: _Transaction | None = None
+        self._transaction = _Transaction()
         self._reader = DataReader()
         self._chunk = Bdat(0, is_last=False)
         self._chunk_left = 0
@@ -115,7 +117,7 @@ class Dialogue:
     @property
     def is_between_transactions(self) -> bool:
         """Nothing would be lost or repeated if the connection ended now."""
-        return self._transaction is None and self._owed == 0
+        return not self._transaction.is_open and self._owed == 0
 
     @property
     def keywords(self) -> tuple[str, ...]:
@@ -140,8 +142,7 @@ class Dialogue:
             return Gone() if self._is_gone else NEED_DATA
         if not isinstance(event, Chunk):
             self._pending = event
-            transaction = self._transaction
-            self._owed = transaction.accepted if isinstance(event, EndOfData) and transaction else 1
+            self._owed = self._transaction.accepted if isinstance(event, EndOfData) else 1
         return event
 
     def send(self, reply: Reply) -> bytes:
@@ -167,7 +168,7 @@ class Dialogue:
         self._buffer.clear()
         self._under_tls = True
         self._greeted_by_client = False
-        self._transaction = None
+        self._transaction = _Transaction()
 
     # What comes in.
 
@@ -184,7 +185,8 @@ class Dialogue:
         end = self._buffer.find(b"\n")
         if end < 0:
             if len(self._buffer) >= self._limits.line_octets:
-                self._judge_unreadable(self._buffer)
+                if self._mode is _Mode.COMMAND:
+                    self._judge_unreadable(self._buffer)
                 self._buffer.clear()  # an endless line must not fill the memory
                 self._mode = _Mode.SKIPPING_LINE
             return NEED_DATA
@@ -209,9 +211,8 @@ class Dialogue:
             self._ends_after_reply = True
 
     def _parse(self, line: bytes) -> Event | NeedData:
-        smtputf8 = self._transaction is not None and self._transaction.mail.smtputf8
         try:
-            command = self._parser.parse(line, smtputf8=smtputf8)
+            command = self._parser.parse(line, smtputf8=self._transaction.smtputf8)
         except UnboundedChunkError:
             command = Refused(replies.BAD_SYNTAX)
         if isinstance(command, Bdat):
@@ -229,16 +230,16 @@ class Dialogue:
         match command:
             case MailFrom() | RcptTo() | Data() | XForward() if not self._greeted_by_client:
                 return replies.LHLO_FIRST
-            case XForward() if transaction:
+            case XForward() if transaction.is_open:
                 return replies.XFORWARD_LATE
-            case MailFrom() if transaction:
+            case MailFrom() if transaction.is_open:
                 return replies.MAIL_TWICE
-            case RcptTo() | Data() if transaction and transaction.is_chunked:
+            case RcptTo() | Data() if transaction.is_chunked:
                 return replies.CHUNKS_BEGUN
-            case RcptTo() if transaction and transaction.accepted >= self._limits.recipients:
+            case RcptTo() if transaction.accepted >= self._limits.recipients:
                 return replies.TOO_MANY_RECIPIENTS
             case RcptTo():
-                return None if transaction else replies.MAIL_FIRST
+                return None if transaction.is_open else replies.MAIL_FIRST
             case Data():
                 return self._data_refusal()
             case StartTls():
@@ -247,12 +248,11 @@ class Dialogue:
                 return None
 
     def _data_refusal(self) -> Reply | None:
-        if not self._transaction:
+        if not self._transaction.is_open:
             return replies.MAIL_FIRST
         if not self._transaction.accepted:
             return replies.RCPT_FIRST  # RFC 2033 4.2: 503, and no text follows
-        is_binary = self._transaction.mail.body is BodyType.BINARY_MIME
-        return replies.BINARY_NEEDS_BDAT if is_binary else None  # RFC 3030 3
+        return replies.BINARY_NEEDS_BDAT if self._transaction.is_binary else None  # RFC 3030 3
 
     def _tls_refusal(self) -> Reply | None:
         if self._under_tls:
@@ -260,7 +260,7 @@ class Dialogue:
         return None if self._extensions.starttls else replies.TLS_UNAVAILABLE
 
     def _read_text(self) -> Event | NeedData:
-        transaction = self._open_transaction()
+        transaction = self._transaction
         while self._reader.rest is None:
             if not self._buffer:
                 return NEED_DATA
@@ -277,7 +277,7 @@ class Dialogue:
         self._mode = _Mode.CHUNK
         self._chunk, self._chunk_left = chunk, chunk.size
         self._chunk_refusal = self._bdat_refusal(chunk)
-        if self._transaction:
+        if self._transaction.is_open:
             self._transaction.is_chunked = True
             self._transaction.has_lost_chunk |= self._chunk_refusal is not None
             self._transaction.take(chunk.size, self._limits.message_octets)
@@ -285,7 +285,7 @@ class Dialogue:
     def _bdat_refusal(self, chunk: Bdat) -> Reply | None:
         if not self._greeted_by_client:
             return replies.LHLO_FIRST
-        if not self._transaction:
+        if not self._transaction.is_open:
             return replies.MAIL_FIRST
         if not self._transaction.accepted:
             return replies.RCPT_FIRST
@@ -297,7 +297,7 @@ class Dialogue:
         octets = bytes(self._buffer[: self._chunk_left])
         del self._buffer[: self._chunk_left]
         self._chunk_left -= len(octets)
-        if octets and not self._chunk_refusal and not self._open_transaction().is_void:
+        if octets and not self._chunk_refusal and not self._transaction.is_void:
             return Chunk(octets)
         return NEED_DATA if self._chunk_left else self._end_chunk()
 
@@ -305,7 +305,7 @@ class Dialogue:
         self._mode = _Mode.COMMAND
         if self._chunk_refusal:
             return Refused(self._chunk_refusal)
-        transaction = self._open_transaction()
+        transaction = self._transaction
         if self._chunk.is_last:
             return EndOfData(transaction.is_too_large, transaction.has_lost_chunk)
         if transaction.has_lost_chunk:
@@ -321,7 +321,7 @@ class Dialogue:
         self._is_open = self._is_open and not self._ends_after_reply
         match self._pending:
             case EndOfData() if not self._owed:
-                self._transaction = None
+                self._transaction = _Transaction()
             case Quit():
                 self._is_open = False
             case Data() if reply.code == replies.START_MAIL.code:
@@ -332,19 +332,14 @@ class Dialogue:
     def _succeeded(self, event: Event) -> None:
         match event:
             case Hello():
-                self._greeted_by_client, self._transaction = True, None
+                self._greeted_by_client, self._transaction = True, _Transaction()
             case MailFrom():
                 self._transaction = _Transaction(event)
             case RcptTo():
-                self._open_transaction().accepted += 1
+                self._transaction.accepted += 1
             case Reset():
-                self._transaction = None
+                self._transaction = _Transaction()
             case StartTls():
                 # What the client sent in clear behind STARTTLS may be an attacker's: CVE-2011-0411.
                 self._buffer.clear()
                 self._mode = _Mode.HANDSHAKE
-
-    def _open_transaction(self) -> _Transaction:
-        if self._transaction is None:
-            raise LocalProtocolError("no transaction is open")
-        return self._transaction
