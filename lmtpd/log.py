@@ -54,7 +54,8 @@ class Log:
 
 def told(error: BaseException) -> str:
     """What went wrong, for the operator: the kind of error, its words and the file it names."""
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    words = f"{type(error).__name__}: {error}".rstrip(": ")
+    return "; ".join([words, *getattr(error, "__notes__", ())])
 
 
 def escaped(value: object) -> str:

@@ -49,6 +49,9 @@ from .trust import TrustPolicy
 _OUTBOX_OCTETS = 64 * 1024
 """Replies kept back for one write; more are sent at once, so that a flood fills no memory."""
 
+_NO_ENVELOPE = Envelope("", "")
+"""Between transactions; the dialogue sees to it that nobody looks."""
+
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -150,7 +153,7 @@ class Session:
         self._outbox = bytearray()
         self._client_name = ""
         self._original_client: dict[str, str] = {}
-        self._envelope: Envelope | None = None
+        self._envelope = _NO_ENVELOPE
         self._message: Message | None = None
         self._fault: Exception | None = None
 
@@ -250,7 +253,7 @@ class Session:
         self._say(replies.MAIL_OK)
 
     def _add_recipient(self, rcpt: RcptTo) -> None:
-        envelope = self._open_envelope()
+        envelope = self._envelope
         address = rcpt.address.in_domain(self._services.default_domain)
         context = RcptContext(self._peer, envelope.reverse_path)
         verdict = self._services.verifier.verify(address, context)
@@ -267,7 +270,7 @@ class Session:
         if self._fault:
             return
         if self._message is None:
-            is_binary = self._open_envelope().body is BodyType.BINARY_MIME
+            is_binary = self._envelope.body is BodyType.BINARY_MIME
             self._message = self._services.new_message(is_binary)
         self._message.append(data)
         if self._message.is_full:
@@ -278,7 +281,7 @@ class Session:
                 self._message.close()
 
     def _end_data(self, end: EndOfData) -> None:
-        envelope = self._open_envelope()
+        envelope = self._envelope
         outcomes = self._outcomes(envelope, end)
         for outcome in outcomes:
             self._log_outcome(envelope, outcome)
@@ -302,13 +305,9 @@ class Session:
         """The transaction is over, or was never to be."""
         if self._message:
             self._message.close()
-        self._message = self._envelope = self._fault = None
+        self._message = self._fault = None
+        self._envelope = _NO_ENVELOPE
         self._original_client = {}
-
-    def _open_envelope(self) -> Envelope:
-        if self._envelope is None:
-            raise RuntimeError("the dialogue let a command through without MAIL")
-        return self._envelope
 
     # Questions.
 
@@ -371,7 +370,7 @@ class Session:
     # The log.
 
     def _log_refusal(self, address: Address, verdict: Verdict, reply: Reply) -> None:
-        envelope = self._open_envelope()
+        envelope = self._envelope
         self._services.log.line(
             "refused",
             id=envelope.id,

@@ -10,8 +10,8 @@ Failures become replies here, not later.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from ..failures import reply_for
@@ -116,9 +116,15 @@ class DeliveryAgent:
         batches = self._commit.batches(one for each in attempts for one in each.deliveries)
         for batch in batches:
             _note(attempts, batch.sync())
-        wanted = {one for each in attempts if not each.error for one in each.deliveries}
         for batch in batches:
-            _note(attempts, batch.publish(wanted))
+            _note(attempts, batch.publish(_wanted(attempts)))
+        wanted = _wanted(attempts)
+        for attempt in attempts if any(each.error for each in attempts) else ():
+            for delivery in attempt.deliveries:
+                if delivery.name and delivery not in wanted:
+                    # Another member of the list has failed: the retry shall not double this one.
+                    with suppress(OSError):
+                        delivery.retract()
 
     def _outcome(self, job: Job, attempt: _Attempt, seconds: float) -> Outcome:
         recipient = attempt.recipient
@@ -127,6 +133,11 @@ class DeliveryAgent:
         reply = replies.DELIVERED.saying(f"{replies.DELIVERED.lines[0]}, id {job.envelope.id}")
         names = tuple(delivery.name for delivery in attempt.deliveries)
         return Outcome(recipient, reply.about(recipient.address), names, None, seconds)
+
+
+def _wanted(attempts: Sequence[_Attempt]) -> set[Delivery]:
+    """The copies that somebody needs and that nothing speaks against."""
+    return {one for each in attempts if not each.error for one in each.deliveries}
 
 
 def _note(attempts: Sequence[_Attempt], failures: Failures) -> None:
@@ -164,12 +175,15 @@ class _Copies:
         with ExitStack() as on_failure:
             for place, mailbox in places.items():
                 if place not in self._made:
-                    fresh[place] = on_failure.enter_context(self._copy(mailbox, recipient))
+                    copy = self._copy(mailbox, recipient, self._made | fresh)
+                    fresh[place] = on_failure.enter_context(copy)
             opened.push(on_failure.pop_all())
         self._made |= fresh
         return tuple(self._made[place] for place in places)
 
-    def _copy(self, mailbox: str, recipient: Recipient) -> Delivery:
+    def _copy(
+        self, mailbox: str, recipient: Recipient, made: Mapping[Hashable, Delivery]
+    ) -> Delivery:
         pieces = self._job.message.pieces()
         first = next(pieces, b"")
         if self._first is None:  # the same for all recipients, and looked at once
@@ -177,7 +191,7 @@ class _Copies:
             self._first = trace.without_return_path(self._header) + rest
         trace.check_hops(self._header)
         trace.check_delivered_to(self._header, recipient)
-        same = self._same(mailbox)
+        same = self._same(mailbox, made)
         if same:
             return same
         delivery = self._store.begin(mailbox, self._job.envelope.id)
@@ -197,9 +211,8 @@ class _Copies:
         )
         return fields.replace(b"\n", self._job.message.newline)
 
-    def _same(self, mailbox: str) -> Delivery | None:
+    def _same(self, mailbox: str, made: Mapping[Hashable, Delivery]) -> Delivery | None:
         """A second name for a copy that is there already, where all copies are the same."""
-        made = next(iter(self._made.values()), None)
-        if made is None or self._has_delivered_to:
+        if self._has_delivered_to or not made:
             return None
-        return self._store.begin_same(mailbox, made)
+        return self._store.begin_same(mailbox, next(iter(made.values())))

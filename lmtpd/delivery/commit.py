@@ -137,7 +137,14 @@ class Batch:
             _attempt(members[0].sync_folder, members, failures)
         for delivery in moved:
             if delivery in failures:
-                _attempt(delivery.retract, [delivery], failures)
+                _take_back(delivery, failures[delivery])
+
+
+def _take_back(delivery: Delivery, cause: Exception) -> None:
+    try:
+        delivery.retract()
+    except OSError as error:
+        cause.add_note(f"it stays in new/ and comes twice, for taking it back failed: {error}")
 
 
 def _attempt(act: Callable[[], object], concerned: Sequence[Delivery], failures: Failures) -> None:

@@ -58,7 +58,7 @@ class OpenMaildirs:
 
     def __init__(self, tree: MaildirTree, most: int = MOST_OPEN) -> None:
         self._tree = tree
-        self._most = most
+        self._limit = self._most = most
         self._opened: OrderedDict[tuple[str, ...], OpenMaildir] = OrderedDict()
         self._outdated: list[OpenMaildir] = []
 
@@ -76,11 +76,15 @@ class OpenMaildirs:
         try:
             opened = open_maildir(self._tree, parts)
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                self._most = max(FEWEST_OPEN, self._most // 2)  # `trim` gives back what it can
+            self.note(error)
             raise
         self._opened[parts] = opened
         return opened
+
+    def note(self, error: OSError) -> None:
+        """Descriptors may be scarce: then `trim` gives half of ours back."""
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            self._most = max(FEWEST_OPEN, len(self._opened) // 2)
 
     def forget(self, parts: tuple[str, ...]) -> None:
         """What was open at this place is not there any more; deliveries may still be using it."""
@@ -92,6 +96,7 @@ class OpenMaildirs:
         """No delivery is under way: close what is outdated or too much."""
         while len(self._opened) > self._most:
             self._outdated.append(self._opened.popitem(last=False)[1])
+        self._most = min(self._limit, self._most + 1)
         while self._outdated:
             maildir = self._outdated.pop()
             self._tree.release(maildir.tmp)

@@ -70,6 +70,9 @@ class MaildirStore:
             # Somebody has just replaced tmp/: the open one is a directory without a name.
             self._folders.forget(parts)
             return MaildirDelivery(self._tree.disk, self._folders.get(parts), name)
+        except OSError as error:
+            self._folders.note(error)
+            raise
 
     def begin_same(self, mailbox: str, delivery: Delivery) -> MaildirDelivery | None:
         """A hard link in another tmp/; None where the file system does not make one.
@@ -227,7 +230,7 @@ class MaildirDelivery:
 
     @property
     def name(self) -> str:
-        """The file's name in new/; empty before `publish`."""
+        """The file's name in new/; empty when it is not there."""
         return self._published
 
     def sync_folder(self) -> None:
@@ -245,6 +248,7 @@ class MaildirDelivery:
             OSError: the disk refuses; a second copy is possible then, a loss is not.
         """
         self._disk.unlink(self._published, self._maildir.new)
+        self._published = ""
 
     def _close_file(self) -> None:
         """Give the descriptor back once, even if close itself fails: the number may be reused."""

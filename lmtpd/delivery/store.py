@@ -20,7 +20,7 @@ class Delivery(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called since it was published."""
+        """What it is called while it is published; else empty."""
 
     def __enter__(self) -> Self:
         """Begin."""

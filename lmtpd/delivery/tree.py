@@ -65,6 +65,9 @@ class MaildirTree:
         """
         path = str(self.root)
         try:
+            if self._was_mount_point:
+                with self.open_root():
+                    pass  # or what lies beneath the mount point would be asked
             for part in parts:
                 path = f"{path}/{part}"
                 if not self.disk.is_plain_directory(path):
@@ -105,10 +108,10 @@ class MaildirTree:
                 raise
             self.disk.make_directory(name, parent)
             descriptor = self.disk.open_directory(name, parent)
-            # The file system may give a new directory the number of one that was removed.
-            self._durable.discard(self.disk.identity(descriptor))
+            self._make_durable(descriptor, parent, is_new=True)
+            return descriptor
         if create:
-            self._make_durable(descriptor, parent)
+            self._make_durable(descriptor, parent, is_new=False)
         return descriptor
 
     def _descend(self, root: int, parts: tuple[str, ...], *, create: bool) -> int:
@@ -119,10 +122,11 @@ class MaildirTree:
                 opened.callback(self.release, directory)
             return self.enter(directory, parts[-1], create=create)
 
-    def _make_durable(self, descriptor: int, parent: int) -> None:
+    def _make_durable(self, descriptor: int, parent: int, *, is_new: bool) -> None:
         try:
             identity = self.disk.identity(descriptor)
-            if identity not in self._durable:
+            # A new directory may have the number of one that was removed.
+            if is_new or identity not in self._durable:
                 self.disk.sync(parent)
                 if len(self._durable) >= _REMEMBERED:
                     self._durable.clear()

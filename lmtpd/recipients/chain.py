@@ -121,8 +121,8 @@ class VerifierChain:
             blocking = bool(getattr(hook, "blocking", False))
             verdict = self._within(seconds, blocking, lambda: hook.verify(address, context))
             return self._checked(verdict)
-        except TimeoutError as error:
-            return Verdict.defer(f"hook {name}: no answer within {seconds:g} s {error}".rstrip())
+        except TimeoutError:
+            return Verdict.defer(f"hook {name}: no answer within {seconds:g} s")
         except Exception as error:  # noqa: BLE001 - whatever a hook raises must not bounce mail
             # The traceback module copes with errors that cannot even be printed.
             return Verdict.defer(f"hook {name}: {''.join(format_exception_only(error)).strip()}")

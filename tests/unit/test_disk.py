@@ -1,0 +1,258 @@
+"""The system calls as the real disk makes them: below a directory, exclusive, never a link."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lmtpd.delivery import disk as disk_module
+from lmtpd.delivery.disk import Disk
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk()
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_a_file_and_its_way(disk: Disk, parent: int, tmp_path: Path) -> None:
+    disk.make_directory("d", parent)
+    directory = disk.open_directory("d", parent)
+    file = disk.create("f", directory)
+    disk.write(file, b"0123456789")
+    disk.sync(file)
+    disk.sync(directory)
+    assert disk.read(file, 4, 2) == b"2345"
+    assert disk.read(file, 100, 8) == b"89"
+    assert disk.read(file, 100, 10) == b""
+    disk.rename("f", directory, "g", parent)
+    assert (tmp_path / "g").read_bytes() == b"0123456789"
+    assert list((tmp_path / "d").iterdir()) == []
+    disk.unlink("g", parent)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d"]
+    disk.close(file)
+    disk.close(directory)
+
+
+def test_modes_and_inheritance(disk: Disk, parent: int, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        disk.make_directory("d", parent)
+        file = disk.create("f", parent)
+    finally:
+        os.umask(before)
+    directory, root = disk.open_directory("d", parent), disk.open_root(tmp_path)
+    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
+    for descriptor in (file, directory, root):
+        assert not os.get_inheritable(descriptor)
+        disk.close(descriptor)
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling"])
+def test_a_name_that_is_taken_is_not_created(
+    kind: str, disk: Disk, parent: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "name"
+    match kind:
+        case "file":
+            path.write_text("old")
+        case "directory":
+            path.mkdir()
+        case "link":
+            (tmp_path / "victim").write_text("old")
+            path.symlink_to("victim")
+        case _:
+            path.symlink_to("victim")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(FileExistsError):
+        disk.create("name", parent)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_directory_that_somebody_else_has_made_is_as_good(
+    disk: Disk, parent: int, tmp_path: Path
+) -> None:
+    (tmp_path / "d").mkdir()
+    disk.make_directory("d", parent)
+    with pytest.raises(FileNotFoundError):
+        disk.make_directory("x/y", parent)
+
+
+@pytest.mark.parametrize("target", ["d", "f", "nowhere"])
+def test_a_link_is_no_directory(target: str, disk: Disk, parent: int, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").touch()
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(NotADirectoryError):
+        disk.open_directory("link", parent)
+
+
+def test_identity_tells_directories_apart(disk: Disk, parent: int, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d2").symlink_to("d")
+    one, other = disk.open_root(tmp_path / "d"), disk.open_root(tmp_path / "d2")
+    assert disk.identity(one) == disk.identity(other) != disk.identity(parent)
+    disk.close(one)
+    disk.close(other)
+
+
+@pytest.mark.parametrize("path", ["/proc", "/dev/shm"])
+def test_mount_points(path: str, disk: Disk, parent: int) -> None:
+    if not os.path.ismount(path):
+        pytest.skip(f"nothing is mounted at {path}")
+    descriptor = disk.open_root(Path(path))
+    assert disk.is_mount_point(descriptor)
+    assert not disk.is_mount_point(parent)
+    disk.close(descriptor)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 1000])
+def test_short_writes_are_gone_on_with(
+    most: int, disk: Disk, parent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda file, data: whole(file, bytes(data)[:most]))
+        file = disk.create("f", parent)
+        disk.write(file, b"0123456789")
+        disk.write(file, b"")
+        disk.write(file, b"ab")
+    disk.close(file)
+    assert (tmp_path / "f").read_bytes() == b"0123456789ab"
+
+
+def test_a_path_and_a_descriptor_of_one_directory_are_one(
+    disk: Disk, parent: int, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(".")
+    for path in (tmp_path, tmp_path / "link"):
+        assert disk.identity_at(path) == disk.identity(parent)
+    with pytest.raises(FileNotFoundError):
+        disk.identity_at(tmp_path / "missing")
+
+
+def test_plain_directories(disk: Disk, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(".")
+    assert disk.is_plain_directory(str(tmp_path))
+    assert not disk.is_plain_directory(str(tmp_path / "file"))
+    assert not disk.is_plain_directory(str(tmp_path / "link"))
+    with pytest.raises(FileNotFoundError):
+        disk.is_plain_directory(str(tmp_path / "missing"))
+    with pytest.raises(NotADirectoryError):
+        disk.is_plain_directory(str(tmp_path / "file" / "below"))
+
+
+def test_a_second_name(disk: Disk, parent: int, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").write_bytes(b"x")
+    (tmp_path / "to-f").symlink_to("f")
+    directory = disk.open_directory("d", parent)
+    disk.link("f", parent, "g", directory)
+    disk.link("to-f", parent, "h", directory)
+    assert (tmp_path / "d" / "g").samefile(tmp_path / "f")
+    assert (tmp_path / "d" / "h").is_symlink(), "the link itself has two names, not its target"
+    with pytest.raises(FileExistsError):
+        disk.link("f", parent, "g", directory)
+    disk.close(directory)
+
+
+def test_a_closed_descriptor_is_an_error(disk: Disk, parent: int) -> None:
+    descriptor = os.dup(parent)
+    disk.close(descriptor)
+    for call in (disk.close, disk.sync, disk.sync_filesystem, disk.identity):
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+            call(descriptor)
+    assert not disk.can_sync_filesystem(descriptor)
+
+
+def test_syncfs_of_a_memory_file_system_succeeds(disk: Disk) -> None:
+    shared = Path("/dev/shm")
+    if not os.path.ismount(shared):
+        pytest.skip(f"nothing is mounted at {shared}")
+    descriptor = disk.open_root(shared)
+    disk.sync_filesystem(descriptor)
+    disk.close(descriptor)
+
+
+class FakeLibrary:
+    """A C library whose fstatfs tells of a file system that is not there."""
+
+    def __init__(self, kind: int, result: int = 0) -> None:
+        self.kind = kind
+        self.result = result
+
+    def fstatfs(self, _: int, status: object) -> int:
+        status._obj[0] = self.kind  # type: ignore[attr-defined]
+        return self.result
+
+
+def given(monkeypatch: pytest.MonkeyPatch, library: object, release: str) -> Disk:
+    """A disk on a system of this kind."""
+    uname = os.uname()
+    told = os.uname_result((*uname[:2], release, *uname[3:]))
+    monkeypatch.setattr(os, "uname", lambda: told)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
+    for remembered in (disk_module._libc, disk_module._reports_errors):
+        remembered.cache_clear()
+    return Disk()
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    yield monkeypatch
+    for remembered in (disk_module._libc, disk_module._reports_errors):
+        remembered.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("release", "is_new"),
+    [
+        ("5.7.19", False),
+        ("5.8.0", True),
+        ("5.8-rc1", True),
+        ("5.10.0-28-amd64", True),
+        ("4.19.0", False),
+        ("6.1", True),
+        ("6.6.87.2-microsoft-standard-WSL2", True),
+        ("10.0.1", True),
+    ],
+)
+def test_old_kernels_forget_errors(release: str, is_new: bool, system: pytest.MonkeyPatch) -> None:
+    assert given(system, FakeLibrary(0xEF53), release).can_sync_filesystem(0) is is_new
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_durable"),
+    [
+        (0xEF53, True),  # ext4
+        (0x58465342, True),  # XFS
+        (0x9123683E, True),  # btrfs
+        (0x65735546, False),  # FUSE
+        (0x6969, False),  # NFS
+        (0x01021994, False),  # tmpfs
+        (0x794C7630, False),  # overlayfs
+        (0, False),
+    ],
+)
+def test_where_syncfs_waits_for_the_disk(
+    kind: int, is_durable: bool, system: pytest.MonkeyPatch
+) -> None:
+    assert given(system, FakeLibrary(kind), "6.1.0").can_sync_filesystem(0) is is_durable
+
+
+def test_a_file_system_that_cannot_be_asked_gets_fsync(system: pytest.MonkeyPatch) -> None:
+    assert not given(system, FakeLibrary(0xEF53, -1), "6.1.0").can_sync_filesystem(0)
