@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import functools
 import os
 import posix  # os.close is gevent's once that has patched; it looks for waiting greenlets
@@ -18,6 +19,10 @@ from pathlib import Path
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
+UNNAMED = ".incoming-"
+"""What the name of an unnamed file begins with, where a file system wants one for a moment."""
+
+_HAS_NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -77,6 +82,19 @@ class Disk:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(name, flags, FILE_MODE, dir_fd=parent)
 
+    def create_unnamed(self, parent: int) -> int:
+        """Make a file that has no name, and is gone with its descriptor."""
+        flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+        try:
+            return os.open(".", flags, FILE_MODE, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in _HAS_NO_TMPFILE:
+                raise
+        name = f"{UNNAMED}{os.urandom(8).hex()}"
+        descriptor = self.create(name, parent)
+        self.unlink(name, parent)
+        return descriptor
+
     def write(self, descriptor: int, data: bytes) -> None:
         """Write all of it."""
         view = memoryview(data)
@@ -90,6 +108,9 @@ class Disk:
     def sync(self, descriptor: int) -> None:
         """fsync: of a file, its octets; of a directory, the names in it."""
         os.fsync(descriptor)
+        # An XFS that has shut down after a fault of its disk answers 0 to the fsync of a directory
+        # whose names are lost; asked for the directory's status, it answers EIO.
+        os.fstat(descriptor)
 
     def sync_filesystem(self, descriptor: int) -> None:
         """syncfs(2): all that was written to the file system before."""

@@ -47,6 +47,7 @@ def open_maildir(tree: MaildirTree, parts: tuple[str, ...]) -> OpenMaildir:
             descriptors.append(tree.enter(directory, name, create=True))
             on_failure.callback(tree.release, descriptors[-1])
         passing.callback(tree.release, tree.enter(directory, "cur", create=True))
+        tree.disk.sync(directory)  # whoever has made the three
         tmp, new = descriptors
         opened = OpenMaildir(tmp, new, tree.disk.identity(new))
         on_failure.pop_all()

@@ -1,12 +1,11 @@
-"""Message: header and body as received, in memory at first, then in an unlinked file.
+"""Message: header and body as received, in memory at first, then in a file without a name.
 
-The file lies in the store's root: there is room where the mail will lie, or there is not, and its
-name is gone before the first octet is written, so that no crash leaves it behind.
+The file lies in the store's root: there is room where the mail will lie, or there is not. Having no
+name, it is gone with the process.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -71,10 +70,8 @@ class Message:
         """
         disk = self._tree.disk
         if self._file is None:
-            name = f".incoming-{os.urandom(8).hex()}"
             with self._tree.open_root() as root:
-                self._file = disk.create(name, root)
-                disk.unlink(name, root)
+                self._file = disk.create_unnamed(root)
         data = b"".join(self._memory)
         disk.write(self._file, data)
         self._file_octets += len(data)

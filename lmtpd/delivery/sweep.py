@@ -7,6 +7,8 @@ import stat
 import time
 from collections.abc import Iterator
 
+from .disk import UNNAMED
+
 ABANDONED_SECONDS = 36 * 3600
 """The Maildir author's age: by then no delivery can still be writing."""
 
@@ -17,11 +19,15 @@ def sweep(root: str, older_than_s: float = ABANDONED_SECONDS) -> int:
     Symbolic links are neither followed nor removed, and nothing but regular files goes. What cannot
     be read or removed is left for the next time.
 
+    An empty file in the root that was to have no name goes too: some file systems want one for a
+    moment, in which a crash may come.
+
     Returns:
         How many files were removed.
     """
     oldest = time.time() - older_than_s
-    return sum(_remove_abandoned(path, oldest) for path in _tmp_directories(root))
+    removed = sum(_remove_abandoned(path, oldest) for path in _tmp_directories(root))
+    return removed + _remove_abandoned(root, oldest, UNNAMED)
 
 
 def _tmp_directories(root: str) -> Iterator[str]:
@@ -32,13 +38,14 @@ def _tmp_directories(root: str) -> Iterator[str]:
             names[:] = [name for name in names if name not in ("tmp", "new", "cur")]
 
 
-def _remove_abandoned(path: str, oldest: float) -> int:
+def _remove_abandoned(path: str, oldest: float, prefix: str = "") -> int:
     try:
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return 0
     try:
-        return sum(_remove(directory, name, oldest) for name in os.listdir(directory))  # noqa: PTH208 - by descriptor
+        names = os.listdir(directory)  # noqa: PTH208 - by descriptor
+        return sum(_remove(directory, one, oldest) for one in names if one.startswith(prefix))
     except OSError:
         return 0
     finally:

@@ -2,8 +2,9 @@
 
 A directory is only as durable as the entry that names it. One that somebody has just made, we or a
 neighbour process or an administrator, may be gone after a power cut, and the mail in it too (which
-is how Dovecot loses the first message of a new mailbox). So the parent of every directory on the
-way is fsynced once by this process before anything is promised; later deliveries remember that.
+is how Dovecot loses the first message of a new mailbox). So whenever a mailbox is opened for
+deliveries, the parent of every directory on the way is fsynced, whoever has made it. To remember
+which directories are durable would be wrong: a removed one's inode is soon another's.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from pathlib import Path
 
 from ..failures import LinkOutsideError, StoreVanishedError
 from .disk import Disk
-
-_REMEMBERED = 100_000
-"""Directories known to be durable; beyond that the memory starts anew, which costs fsyncs only."""
 
 
 class MaildirTree:
@@ -31,7 +29,6 @@ class MaildirTree:
         """
         self.root = root
         self.disk = disk
-        self._durable: set[tuple[int, int]] = set()
         self._was_mount_point = False
         with self.open_root() as descriptor:
             self._was_mount_point = disk.is_mount_point(descriptor)
@@ -100,40 +97,32 @@ class MaildirTree:
                 return self._descend(root, resolved, create=create)
 
     def enter(self, parent: int, name: str, *, create: bool) -> int:
-        """The descriptor of one directory below another."""
+        """The descriptor of one directory below another; what is made is not durable yet."""
         try:
-            descriptor = self.disk.open_directory(name, parent)
+            return self.disk.open_directory(name, parent)
         except FileNotFoundError:
             if not create:
                 raise
-            self.disk.make_directory(name, parent)
-            descriptor = self.disk.open_directory(name, parent)
-            self._make_durable(descriptor, parent, is_new=True)
-            return descriptor
-        if create:
-            self._make_durable(descriptor, parent, is_new=False)
-        return descriptor
+        self.disk.make_directory(name, parent)
+        return self.disk.open_directory(name, parent)
 
     def _descend(self, root: int, parts: tuple[str, ...], *, create: bool) -> int:
-        with ExitStack() as opened:
+        with ExitStack() as passed:
             directory = root
             for part in parts[:-1]:
-                directory = self.enter(directory, part, create=create)
-                opened.callback(self.release, directory)
-            return self.enter(directory, parts[-1], create=create)
+                directory = self._descend_one(directory, part, create=create)
+                passed.callback(self.release, directory)
+            return self._descend_one(directory, parts[-1], create=create)
 
-    def _make_durable(self, descriptor: int, parent: int, *, is_new: bool) -> None:
+    def _descend_one(self, parent: int, name: str, *, create: bool) -> int:
+        directory = self.enter(parent, name, create=create)
         try:
-            identity = self.disk.identity(descriptor)
-            # A new directory may have the number of one that was removed.
-            if is_new or identity not in self._durable:
+            if create:
                 self.disk.sync(parent)
-                if len(self._durable) >= _REMEMBERED:
-                    self._durable.clear()
-                self._durable.add(identity)
         except BaseException:
-            self.release(descriptor)
+            self.release(directory)
             raise
+        return directory
 
     def _resolved(self, parts: tuple[str, ...]) -> tuple[str, ...]:
         """Where links lead, relative to the root; walked again without following any."""

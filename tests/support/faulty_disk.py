@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lmtpd.delivery.disk import Disk
+from lmtpd.delivery.disk import UNNAMED, Disk
 
 KINDS = (
     "open_root",
@@ -26,6 +26,7 @@ KINDS = (
     "is_plain_directory",
     "is_mount_point",
     "create",
+    "create_unnamed",
     "write",
     "read",
     "sync",
@@ -146,6 +147,11 @@ class FaultyDisk(Disk):
         place = self._below(parent, name)
         self._write_down("create", place)
         return self._opened(super().create(name, parent), place)
+
+    def create_unnamed(self, parent: int) -> int:
+        place = self._below(parent, UNNAMED)
+        self._write_down("create_unnamed", place)
+        return self._opened(super().create_unnamed(parent), place)
 
     def write(self, descriptor: int, data: bytes) -> None:
         try:

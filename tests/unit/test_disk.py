@@ -256,3 +256,34 @@ def test_where_syncfs_waits_for_the_disk(
 
 def test_a_file_system_that_cannot_be_asked_gets_fsync(system: pytest.MonkeyPatch) -> None:
     assert not given(system, FakeLibrary(0xEF53, -1), "6.1.0").can_sync_filesystem(0)
+
+
+def test_an_unnamed_file_where_the_file_system_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FUSE as a rule, and NFS: it has a name for a moment."""
+    really_open = os.open
+
+    def open_without_tmpfile(path: str, flags: int, *args: int, **kwargs: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return really_open(path, flags, *args, **kwargs)
+
+    disk = Disk()
+    parent = disk.open_root(tmp_path)
+    monkeypatch.setattr(os, "open", open_without_tmpfile)
+    descriptor = disk.create_unnamed(parent)
+    disk.write(descriptor, b"octets")
+    assert disk.read(descriptor, 100, 0) == b"octets"
+    assert list(tmp_path.iterdir()) == []
+    disk.close(descriptor)
+    disk.close(parent)
+
+
+def test_an_unnamed_file_that_cannot_be_had(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    descriptor = os.open(file, os.O_RDONLY)
+    with pytest.raises(NotADirectoryError):
+        Disk().create_unnamed(descriptor)
+    os.close(descriptor)
