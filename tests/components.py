@@ -65,6 +65,17 @@ COMPONENTS = {
         packages=("dovecot-imapd",),
         programs=("dovecot", "/usr/lib/dovecot/imap"),
     ),
+    "dovecot-lmtp": Component(
+        packages=("dovecot-lmtpd",),
+        programs=("dovecot", "/usr/lib/dovecot/lmtp"),
+    ),
+    "fuse": Component(
+        # With it comes the library that the file system of the tests is written for.
+        packages=("fuse3",),
+        programs=("fusermount3",),
+    ),
+    "ext4": Component(packages=("e2fsprogs",), programs=("mkfs.ext4",)),
+    "xfs": Component(packages=("xfsprogs",), programs=("mkfs.xfs",)),
 }
 
 

@@ -19,16 +19,17 @@ def require(name: str) -> None:
     component = COMPONENTS[name]
     missing = component.missing()
     if missing:
-        _lacking(f"{name} is missing ({', '.join(missing)}): {install_line(component.packages)}")
+        lacking(f"{name} is missing ({', '.join(missing)}): {install_line(component.packages)}")
 
 
 def require_root(why: str) -> None:
     """We are root, or the test ends here."""
     if os.geteuid() != 0:
-        _lacking(f"not root: {why}")
+        lacking(f"not root: {why}")
 
 
-def _lacking(reason: str) -> NoReturn:
+def lacking(reason: str) -> NoReturn:
+    """Something that the test needs is not to be had: the test ends here."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -13,6 +13,7 @@ import random
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 from tests.support.waiting import wait_for
 
@@ -56,6 +57,23 @@ def greets(port: int, greeting: bytes) -> bool:
 def bound_to_us(command: list[str]) -> list[str]:
     """The same command, ended by the kernel when we die, be it by SIGKILL."""
     return ["setpriv", "--pdeathsig=TERM", "--", *command]
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group that run; one that waits to be reaped does not."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _runs_in(group, path)]
+
+
+def _runs_in(group: int, process: Path) -> bool:
+    try:
+        status = (process / "stat").read_bytes()
+        threads = len(list((process / "task").iterdir()))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    # Behind the name, which may hold anything, parentheses included.
+    state, _, its_group, *_ = status.rpartition(b") ")[2].split()
+    # The first thread may have ended while others still hold the files, the listening port too.
+    return int(its_group) == group and (state not in (b"Z", b"X") or threads > 1)
 
 
 def stop(process: subprocess.Popen[bytes], timeout_s: float) -> int:

@@ -7,12 +7,14 @@ an MTA see, which is the port, the Maildirs, the log, and nothing of the inside.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tests.support.processes import accepts, free_port, stop
+from tests.support.processes import accepts, free_port, members, stop
 from tests.support.waiting import wait_for
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -22,9 +24,22 @@ _STOP_S = 20.0
 
 
 class Server:
-    """`lmtpd.py serve` with its files below `folder`; settings as `lmtp_tls_only=True`."""
+    """`lmtpd.py serve` with its files below `folder`; settings as `lmtp_tls_only=True`.
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    `prefix` is a command that runs it elsewhere (in another namespace) and becomes it by exec;
+    `program` are Python's arguments if something else shall be run instead of `lmtpd.py`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        prefix: Sequence[str] = (),
+        program: Sequence[str] = ("lmtpd.py",),
+        **settings: object,
+    ) -> None:
+        self._prefix = prefix
+        self._program = program
         self.port = free_port()
         self.root = folder / "maildirs"
         self.root.mkdir(parents=True, exist_ok=True)
@@ -81,6 +96,21 @@ class Server:
         self._process.kill()
         self._process.wait()
 
+    def kill_all(self) -> None:
+        """SIGKILL to the parent process and its workers, all at one moment; wait for their end."""
+        process, self._process = self._process, None
+        assert process is not None
+        # The parent is not reaped yet, so that the id of its group cannot be anyone else's.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        wait_for(lambda: not members(process.pid), _STOP_S, "the end of the workers")
+
+    @property
+    def pid(self) -> int:
+        """The process id of the parent process, which leads a process group."""
+        assert self._process is not None
+        return self._process.pid
+
     def workers(self) -> list[int]:
         """The process ids of its workers, in the order of their start."""
         assert self._process is not None
@@ -125,7 +155,7 @@ class Server:
         return self.root / domain / local
 
     def _command(self) -> list[str]:
-        command = [sys.executable, "lmtpd.py", "serve"]
+        command = [*self._prefix, sys.executable, *self._program, "serve"]
         for name, value in self._settings.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ["--" + name.replace("_", "-"), text]

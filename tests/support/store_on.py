@@ -1,0 +1,152 @@
+"""Stores of servers on disks that are small or strict.
+
+`SmallDisk` is a file system of few octets and few inodes in a mount namespace of its own, which
+ends with one helper process, and that with us, be it by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.processes import PROGRAMS_PATH, bound_to_us
+from tests.support.server import PROJECT
+
+_PATIENCE_S = 30.0
+_OCTETS = 4 * 1024 * 1024
+_INODES = 128
+_ENVIRONMENT = {**os.environ, "PATH": PROGRAMS_PATH, "LC_ALL": "C"}
+
+
+@functools.cache
+def strict_settings() -> dict[str, object]:
+    """Settings for a store on the lossy file system; of those the server knows.
+
+    The kernel does not pass syncfs(2) on to FUSE, so that a server that uses it proves nothing
+    there; fsync does.
+    """
+    wanted: dict[str, object] = {"lmtp_commit": "fsync", "lmtp_workers": 2, "lmtp_dns": False}
+    told = subprocess.run(
+        [sys.executable, "lmtpd.py", "serve", "--help"],
+        cwd=PROJECT,
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=_PATIENCE_S,
+    ).stdout
+    return {key: value for key, value in wanted.items() if f"--{key.replace('_', '-')} " in told}
+
+
+class SmallDisk:
+    """A tmpfs or an ext4, empty; in the namespace at `path`, for us at `seen`."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self._kind = kind
+        self._folder = folder / "small"
+        self.path = self._folder / "mounted"
+
+    def __enter__(self) -> SmallDisk:
+        self._folder.mkdir()
+        # It lives as long as its standard input, which is ours.
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "--", "cat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_ENVIRONMENT,
+        )
+        try:
+            self._wait_for_namespace()
+            self._mount()
+        except BaseException:
+            self._holder.communicate()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._holder.communicate()
+
+    @property
+    def seen(self) -> Path:
+        """Its root as processes outside of the namespace find it."""
+        return Path(f"/proc/{self._holder.pid}/root{self.path}")
+
+    def prefix(self) -> list[str]:
+        """What makes a command run in the namespace, in our directory, and end with us."""
+        enter = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--"]
+        return bound_to_us([*enter, "env", f"--chdir={PROJECT}"])
+
+    def remount(self, options: str) -> None:
+        """Mount it anew as it is, with other options."""
+        self._run("mount", "-o", f"remount,{options}", str(self.path))
+
+    @contextlib.contextmanager
+    def without_room(self) -> Iterator[None]:
+        """Not one octet more fits in; the inodes last."""
+        path = self.seen / "filler"
+        with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            for octets in (64 * 1024, 1024):
+                with contextlib.suppress(OSError):
+                    while True:
+                        filler.write(bytes(octets))
+                        # Else ext4 only hopes that it fits.
+                        os.fsync(filler.fileno())
+        yield
+        path.unlink()
+
+    @contextlib.contextmanager
+    def without_inodes(self) -> Iterator[None]:
+        """Not one file more; there is room for octets."""
+        folder = self.seen / "fillers"
+        folder.mkdir()
+        with contextlib.suppress(OSError):
+            for number in range(2 * _INODES):
+                (folder / str(number)).touch()
+        yield
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+    def _wait_for_namespace(self) -> None:
+        assert self._holder.stdin is not None
+        assert self._holder.stdout is not None
+        self._holder.stdin.write(b"\n")
+        self._holder.stdin.flush()
+        if self._holder.stdout.read(1) != b"\n":
+            raise RuntimeError("no mount namespace of our own")
+
+    def _mount(self) -> None:
+        size = f"size={_OCTETS},nr_inodes={_INODES}"
+        if self._kind == "tmpfs":
+            self.seen.mkdir()
+            self._run("mount", "-t", "tmpfs", "-o", size, "tmpfs", str(self.path))
+            return
+        self._run("mount", "-t", "tmpfs", "tmpfs", str(self._folder))
+        self.seen.mkdir()
+        image = self.seen.parent / "image"
+        with image.open("wb") as file:
+            file.truncate(_OCTETS)
+        name = str(self._folder / image.name)
+        self._run(f"mkfs.{self._kind}", "-q", "-m", "0", "-N", str(_INODES), name)
+        self._run("mount", "-o", "loop", "-t", self._kind, name, str(self.path))
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(
+            [*self.prefix(), *command],
+            capture_output=True,
+            check=False,
+            env=_ENVIRONMENT,
+            timeout=_PATIENCE_S,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode()}")
