@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint docs clean
+.PHONY: run test lint docs bench clean
 
 # Serves on 127.0.0.1:11200 with the mailbox alice@example.org; ARGS are for lmtpd.
 run: $(VENV)/run.stamp
@@ -26,6 +26,11 @@ lint: $(VENV)/test.stamp
 # Prints the tables of the documentation from the code.
 docs: $(VENV)/run.stamp
 	$(BIN)/python docs/tables.py
+
+# Beside Dovecot, aiosmtpd and a floor in C; as root, about a quarter of an hour. bench/README.md
+bench: $(VENV)/test.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	$(BIN)/python bench/run.py $(ARGS)
 
 clean:
 	rm -rf $(VENV)
