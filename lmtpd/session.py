@@ -7,14 +7,12 @@ kind of thread: whatever waits is behind a name in Services or Transport.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import ParamSpec, Protocol, TypeVar
+from dataclasses import replace
 
-from .delivery.agent import DeliveryAgent, Job, Outcome
+from .delivery.agent import Job, Outcome
 from .delivery.message import Message
 from .failures import DeliveryError
-from .log import Log, told
+from .log import told
 from .protocol import replies
 from .protocol.address import Address
 from .protocol.dialogue import NEED_DATA, Dialogue
@@ -39,103 +37,15 @@ from .protocol.events import (
     Verify,
     XForward,
 )
-from .protocol.extensions import Extensions
-from .protocol.limits import Limits
 from .protocol.reply import Reply
-from .recipients.chain import Deadline, VerifierChain
 from .recipients.verdict import RcptContext, Verdict
-from .trust import TrustPolicy
+from .services import Services, Transport
 
 _OUTBOX_OCTETS = 64 * 1024
 """Replies kept back for one write; more are sent at once, so that a flood fills no memory."""
 
 _NO_ENVELOPE = Envelope("", "")
 """Between transactions; the dialogue sees to it that nobody looks."""
-
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
-
-
-class Offload(Protocol):
-    """Runs a function that may block on a real thread, and waits for its result."""
-
-    def __call__(
-        self,
-        function: Callable[_Arguments, _Result],
-        /,
-        *args: _Arguments.args,
-        **kwargs: _Arguments.kwargs,
-    ) -> _Result:
-        """The function's result, or its exception."""
-
-
-class Transport(Protocol):
-    """A connected byte stream."""
-
-    def recv(self) -> bytes:
-        """Some bytes; none when the peer has closed.
-
-        Raises:
-            TimeoutError: the peer said nothing for too long.
-            OSError: the connection is lost.
-        """
-
-    def sendall(self, data: bytes) -> None:
-        """Send all of it.
-
-        Raises:
-            OSError: the connection is lost, or the peer does not read.
-        """
-
-    def start_tls(self) -> TlsInfo:
-        """Do the server's side of the handshake.
-
-        Raises:
-            OSError: it failed; the connection cannot be used any more.
-        """
-
-    def close(self) -> None:
-        """End the connection, whatever state it is in; never raises."""
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """All that a session may touch."""
-
-    host: str
-    """Our own name."""
-    default_domain: str
-    """What a recipient without a domain gets."""
-    limits: Limits
-    extensions: Extensions
-    trust: TrustPolicy
-    verifier: VerifierChain
-    agent: DeliveryAgent
-    deliver: Callable[[Job], tuple[Outcome, ...]]
-    """Has the agent deliver, together with what else is ready; waits for the outcomes."""
-    new_message: Callable[[bool], Message]
-    """An empty message; the argument says whether it is BINARYMIME."""
-    new_id: Callable[[], str]
-    name_of: Callable[[str], str]
-    """The DNS name of a peer's address if it is known by now; never waits."""
-    offload: Offload
-    log: Log
-    is_stopping: Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """What the process offers to those who build Services."""
-
-    offload: Offload
-    delivering: Callable[[DeliveryAgent], Callable[[Job], tuple[Outcome, ...]]]
-    """Gives an agent its thread; what is returned hands it a message and waits."""
-    within: Deadline
-    """Bounds the time of a hook."""
-    spawn: Callable[..., object]
-    """Runs a function that nobody waits for."""
-    is_stopping: Callable[[], bool]
-    log: Log
 
 
 class Session:

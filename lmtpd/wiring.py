@@ -22,7 +22,7 @@ from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
 from .recipients.table import TableVerifier
 from .recipients.verdict import RecipientVerifier
-from .session import Runtime, Services
+from .services import Runtime, Services
 
 
 def tree(config: Config, disk: Disk | None = None) -> MaildirTree:

@@ -18,7 +18,7 @@ FLOORS = {
     0: ("protocol",),
     1: ("failures", "trust", "dns", "hostname"),
     2: ("recipients", "delivery"),
-    3: ("config", "settings", "values", "checks", "log", "session"),
+    3: ("config", "settings", "values", "checks", "log", "services", "session"),
     4: ("server",),
     5: ("wiring", "cli", "try_it", "__main__"),
 }
@@ -102,7 +102,7 @@ def test_packages_of_others_have_one_user(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if _floor(name) <= 2])
 def test_below_the_session_nobody_logs_or_reads_settings(name: str) -> None:
-    assert not _ours(name) & {"log", "config", "settings", "session"}
+    assert not _ours(name) & {"log", "config", "settings", "services", "session"}
 
 
 def test_only_the_wiring_names_the_store() -> None:

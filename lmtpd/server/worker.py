@@ -22,7 +22,8 @@ from ..delivery.sweep import sweep
 from ..log import Log, told
 from ..protocol.envelope import Peer
 from ..recipients.verdict import Verdict
-from ..session import Runtime, Services, Session
+from ..services import Runtime, Services
+from ..session import Session
 from .channel import Channel
 from .committer import Committer
 from .threads import Threads

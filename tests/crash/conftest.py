@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support import lossy_mount
+from tests.support.lossy_mount import LossyMount
+from tests.support.outcomes import FIRST, deliver, settings
+from tests.support.server import Server
+from tests.support.strict_load import Connection
 
 MADE, BARE, LISTS = 6, 3, 4
 """Recipients of each kind: half of the mailboxes that they reach are no Maildirs yet."""
@@ -48,3 +55,27 @@ def make_mailboxes(root: Path, table: Path, name: str) -> dict[str, tuple[str, .
     lines = [f"{one}  {', '.join(routes[one])}\n" for one in routes if one.startswith("list")]
     table.write_text("".join(lines))
     return routes
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[LossyMount]:
+    """The lossy file system, where a server in this test's folder has its Maildirs."""
+    lossy_mount.require()
+    with LossyMount(tmp_path / "maildirs") as mounted:
+        yield mounted
+
+
+@pytest.fixture
+def server(tmp_path: Path, mount: LossyMount) -> Iterator[Server]:  # noqa: ARG001
+    """A server on it. Mailboxes of `new.example` exist without a directory."""
+    with Server(tmp_path, **settings(tmp_path)) as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server: Server, mount: LossyMount) -> Iterator[Connection]:
+    """A client that stays; it has delivered once, so that the server is warm."""
+    with Connection(server.port, lambda: mount.count) as connected:
+        server.mailbox(FIRST)
+        deliver(connected, FIRST, b"Subject: first\r\n\r\n")
+        yield connected

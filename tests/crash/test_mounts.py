@@ -26,7 +26,6 @@ from tests.support.outcomes import (
     UNVERIFIED,
     check,
     deliver,
-    settings,
     status,
     stored,
 )
@@ -38,30 +37,6 @@ from tests.support.waiting import wait_for
 
 _LARGE_OCTETS = 300 * 1024
 _START_S = 20.0
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[LossyMount]:
-    """The lossy file system, where a server in this test's folder has its Maildirs."""
-    lossy_mount.require()
-    with LossyMount(tmp_path / "maildirs") as mounted:
-        yield mounted
-
-
-@pytest.fixture
-def server(tmp_path: Path, mount: LossyMount) -> Iterator[Server]:  # noqa: ARG001
-    """A server on it. Mailboxes of `new.example` exist without a directory."""
-    with Server(tmp_path, **settings(tmp_path)) as running:
-        yield running
-
-
-@pytest.fixture
-def connection(server: Server, mount: LossyMount) -> Iterator[Connection]:
-    """A client that stays; it has delivered once, so that the server is warm."""
-    with Connection(server.port, lambda: mount.count) as connected:
-        server.mailbox(FIRST)
-        deliver(connected, FIRST, b"Subject: first\r\n\r\n")
-        yield connected
 
 
 def test_no_descriptors_left(mount: LossyMount, server: Server, connection: Connection) -> None:

@@ -24,14 +24,6 @@ from tests.support.store_on import strict_settings
 from tests.support.strict_load import Connection, Load, message
 
 
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[LossyMount]:
-    """The lossy file system, where a server in this test's folder has its Maildirs."""
-    lossy_mount.require()
-    with LossyMount(tmp_path / "maildirs") as mounted:
-        yield mounted
-
-
 def settings(folder: Path, table: str) -> dict[str, object]:
     path = folder / "table"
     path.write_text(table)

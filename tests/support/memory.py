@@ -12,7 +12,8 @@ from lmtpd.delivery.disk import Disk
 from lmtpd.log import Log
 from lmtpd.protocol.envelope import Peer, TlsInfo
 from lmtpd.recipients.verdict import Verdict
-from lmtpd.session import Runtime, Services, Session
+from lmtpd.services import Runtime, Services
+from lmtpd.session import Session
 from tests.support.dialogues import Closed, Handshake, Hear, Say, Script, check_heard
 
 TLS = TlsInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256)

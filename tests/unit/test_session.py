@@ -13,7 +13,8 @@ import pytest
 from lmtpd.delivery.disk import Disk
 from lmtpd.protocol import replies
 from lmtpd.protocol.envelope import Peer, TlsInfo
-from lmtpd.session import Services, Session
+from lmtpd.services import Services
+from lmtpd.session import Session
 from tests.support import store
 from tests.support.memory import services
 
