@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import ExitStack, suppress
 from pathlib import Path
+
+import pytest
 
 from tests.support.client import Client
 from tests.support.processes import accepts
@@ -22,13 +23,15 @@ def _ended(pid: int) -> bool:
         return True
 
 
-def _sockets(pid: int) -> int:
-    """How many a process holds; what is closed while we look does not count."""
-    count = 0
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            count += str(link.readlink()).startswith("socket:")
-    return count
+def _connected_while_held(server: Server, held: int) -> Client:
+    """A client of the other worker."""
+    os.kill(held, signal.SIGSTOP)
+    try:
+        client = Client.tcp(server.port)
+        assert client.reply().code == 220
+        return client
+    finally:
+        os.kill(held, signal.SIGCONT)
 
 
 def test_as_many_workers_as_asked_for(tmp_path: Path) -> None:
@@ -37,29 +40,21 @@ def test_as_many_workers_as_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_replaced_and_its_neighbour_goes_on(tmp_path: Path) -> None:
-    with Server(tmp_path, lmtp_workers=2) as server, ExitStack() as connected:
-        wait_for(lambda: len(server.workers()) == 2, _SOON_S, "two workers")
-        before = server.workers()
+    with Server(tmp_path, lmtp_workers=2) as server:
         wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "both to listen")
-        idle = [_sockets(pid) for pid in before]
-        clients: list[Client] = []
-
-        def both_are_busy() -> bool:
-            clients.append(connected.enter_context(Client.tcp(server.port)))
-            assert clients[-1].reply().code == 220
-            return all(_sockets(pid) > count for pid, count in zip(before, idle, strict=True))
-
-        wait_for(both_are_busy, _SOON_S, "each worker to have a connection")
-        os.kill(before[0], signal.SIGKILL)
-        wait_for(lambda: _ended(before[0]), _SOON_S, "the worker's end")
-        alive = 0
-        for client in clients:
-            with suppress(ConnectionError):
-                alive += client.command("NOOP").code == 250
-        assert 0 < alive < len(clients)
-        wait_for(lambda: len(server.workers()) == 2, _SOON_S, "a new worker")
-        assert before[1] in server.workers()
-        assert f"worker-ended worker=0 pid={before[0]} exit=-9" in server.log
+        first, second = server.workers()
+        with (
+            _connected_while_held(server, second) as lost,
+            _connected_while_held(server, first) as kept,
+        ):
+            os.kill(first, signal.SIGKILL)
+            with pytest.raises(ConnectionError):
+                lost.command("NOOP")
+            assert kept.command("NOOP").code == 250
+            wait_for(lambda: len({*server.workers()} - {first}) == 2, _SOON_S, "a new worker")
+            assert kept.command("NOOP").code == 250
+        assert second in server.workers()
+        assert f"worker-ended worker=0 pid={first} exit=-9" in server.log
 
 
 def test_workers_whose_parent_is_gone_finish_and_go(tmp_path: Path) -> None:
