@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lmtpd import values
+from lmtpd.protocol.limits import FEWEST_RECIPIENTS, SMALLEST_MESSAGE_SIZE
 from lmtpd.trust import TrustPolicy
 from lmtpd.values import between, optional
 
@@ -230,14 +231,18 @@ class Config:
     )
     lmtp_max_message_size: int = setting(
         "52428800",
-        between(65536, 2**50, values.octets, "RFC 5321 section 4.5.3.1.7 asks for 64K"),
+        between(
+            SMALLEST_MESSAGE_SIZE, 2**50, values.octets, "RFC 5321 section 4.5.3.1.7 asks for 64K"
+        ),
         "Octets of the largest message; suffixes K, M and G. At least 64K"
         " (RFC 5321 section 4.5.3.1.7).",
         _LIMITS,
     )
     lmtp_max_recipients: int = setting(
         "1000",
-        between(100, 1_000_000, values.number, "RFC 5321 section 4.5.3.1.8 asks for 100"),
+        between(
+            FEWEST_RECIPIENTS, 1_000_000, values.number, "RFC 5321 section 4.5.3.1.8 asks for 100"
+        ),
         "Recipients of one message. At least 100 (RFC 5321 section 4.5.3.1.8).",
         _LIMITS,
     )
