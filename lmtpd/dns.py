@@ -11,6 +11,7 @@ and use one PeerNames from one thread: there are no locks.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import time
 from collections.abc import Callable
@@ -135,6 +136,7 @@ class PeerNames:
         return resolver
 
 
+@functools.lru_cache(MOST_ENTRIES)
 def _plain(address: str) -> str:
     """The address in its one spelling, without a zone; IPv4-mapped as IPv4; "" if it is none."""
     try:

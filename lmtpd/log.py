@@ -6,13 +6,15 @@ Nothing that a peer chose reaches a line unescaped: a line break in an address w
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import time
 from collections.abc import Callable
 from typing import TextIO
 
-_PLAIN = re.compile(r'[^\x00-\x20"=\\\x7f-\U0010ffff]+')
+_PLAIN = re.compile(r'[^\x00-\x20"=\\\x7f-\U0010ffff]*')
+_QUOTABLE = re.compile(r'[^\x00-\x1f"\\\x7f-\U0010ffff]*')
 
 
 class Log:
@@ -30,8 +32,11 @@ class Log:
 
     def line(self, event: str, **fields: object) -> None:
         """Write one line; fields that are None or empty are left out."""
-        given = ((key, value) for key, value in fields.items() if value not in (None, ""))
-        words = (self._time(), event, *(f"{key}={escaped(value)}" for key, value in given))
+        words = [self._time(), event]
+        for key, value in fields.items():
+            word = "" if value is None else escaped(value)
+            if word:
+                words.append(f"{key}={word}")
         self._lines.append(" ".join(words) + "\n")
         if self._later is None:
             self.flush()
@@ -48,8 +53,12 @@ class Log:
 
     def _time(self) -> str:
         seconds = self._clock()
-        whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        return f"{whole}.{int(seconds % 1 * 1000):03}Z"
+        return f"{_utc(int(seconds))}.{int(seconds % 1 * 1000):03}Z"
+
+
+@functools.lru_cache(maxsize=1)
+def _utc(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def told(error: BaseException) -> str:
@@ -61,4 +70,6 @@ def told(error: BaseException) -> str:
 def escaped(value: object) -> str:
     """A value in one word: as it is where that is safe, else as a JSON string of plain ASCII."""
     text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text).replace("\x7f", "\\u007f")
+    if _PLAIN.fullmatch(text):
+        return text
+    return f'"{text}"' if _QUOTABLE.fullmatch(text) else json.dumps(text).replace("\x7f", "\\u007f")

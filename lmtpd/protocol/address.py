@@ -25,6 +25,12 @@ _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
 _QUOTED_STRING = re.compile(
     r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*)"'
 )
+# What nearly every address is; what it does not match is read in full.
+_PLAIN_ADDRESS = re.compile(
+    r"([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*)"
+    r"@([A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*)"
+)
 # Source routes are accepted and ignored (RFC 5321 4.1.1.3, appendix C).
 _SOURCE_ROUTE = re.compile(r"@[^@:,\s]+(?:,@[^@:,\s]+)*:")
 # An underscore is no host name, but stands in domains of real mailboxes: refusing it would bounce.
@@ -51,6 +57,9 @@ class Address:
         Raises:
             AddressError: the text breaks the grammar of RFC 5321 4.1.2.
         """
+        plain = _PLAIN_ADDRESS.fullmatch(text)
+        if plain and len(text) + 2 <= PATH_OCTETS:
+            return cls(plain[1], plain[2].lower())
         if len(text.encode("utf-8", "surrogatepass")) + 2 > PATH_OCTETS:
             raise AddressError("path is too long")
         text = without_source_route(text)

@@ -31,6 +31,7 @@ from .events import (
     XForward,
 )
 from .extensions import Extensions
+from .inbuffer import InputBuffer
 from .limits import Limits
 from .reply import Reply
 
@@ -89,7 +90,7 @@ class Dialogue:
         self._limits = limits
         self._extensions = extensions
         self._parser = CommandParser(limits, extensions)
-        self._buffer = bytearray()
+        self._input = InputBuffer()
         self._is_gone = False
         self._is_open = True
         self._under_tls = under_tls
@@ -120,13 +121,23 @@ class Dialogue:
         return not self._transaction.is_open and self._owed == 0
 
     @property
+    def has_input(self) -> bool:
+        """Whether the client has said more than was dealt with."""
+        return len(self._input) > 0
+
+    @property
+    def is_in_text(self) -> bool:
+        """Between 354 and the final dot."""
+        return self._mode is _Mode.TEXT
+
+    @property
     def keywords(self) -> tuple[str, ...]:
         """What LHLO announces just now."""
         return self._extensions.keywords(self._limits, under_tls=self._under_tls)
 
     def receive(self, data: bytes) -> None:
         """Take what the transport gave; `b""` means that the peer is gone."""
-        self._buffer += data
+        self._input.add(data)
         self._is_gone = self._is_gone or not data
 
     def next_event(self) -> Event | NeedData:
@@ -165,7 +176,7 @@ class Dialogue:
         if self._mode is not _Mode.HANDSHAKE:
             raise LocalProtocolError("no handshake was agreed on")
         self._mode = _Mode.COMMAND
-        self._buffer.clear()
+        self._input.take()
         self._under_tls = True
         self._greeted_by_client = False
         self._transaction = _Transaction()
@@ -182,16 +193,14 @@ class Dialogue:
                 return self._read_command()
 
     def _read_command(self) -> Event | NeedData:
-        end = self._buffer.find(b"\n")
-        if end < 0:
-            if len(self._buffer) >= self._limits.line_octets:
+        line = self._input.line()
+        if line is None:
+            if len(self._input) >= self._limits.line_octets:
+                begun = self._input.take()  # an endless line must not fill the memory
                 if self._mode is _Mode.COMMAND:
-                    self._judge_unreadable(self._buffer)
-                self._buffer.clear()  # an endless line must not fill the memory
+                    self._judge_unreadable(begun)
                 self._mode = _Mode.SKIPPING_LINE
             return NEED_DATA
-        line = bytes(self._buffer[: end + 1])
-        del self._buffer[: end + 1]
         if self._mode is _Mode.SKIPPING_LINE:
             self._mode = _Mode.COMMAND
             return Refused(replies.LINE_TOO_LONG)
@@ -205,7 +214,7 @@ class Dialogue:
         self._judge_unreadable(line)
         return command
 
-    def _judge_unreadable(self, line: bytes | bytearray) -> None:
+    def _judge_unreadable(self, line: bytes) -> None:
         """What follows an unreadable BDAT may be content: to go on would be to run it."""
         if line[:4].upper() == b"BDAT":
             self._ends_after_reply = True
@@ -262,13 +271,12 @@ class Dialogue:
     def _read_text(self) -> Event | NeedData:
         transaction = self._transaction
         while self._reader.rest is None:
-            if not self._buffer:
+            if not self._input:
                 return NEED_DATA
-            content = self._reader.feed(bytes(self._buffer))
-            self._buffer.clear()
+            content = self._reader.feed(self._input.take())
             if transaction.take(len(content), self._limits.message_octets) and content:
                 return Chunk(content)
-        self._buffer[:] = self._reader.rest
+        self._input.add(self._reader.rest)
         self._mode = _Mode.COMMAND
         return EndOfData(transaction.is_too_large)
 
@@ -292,10 +300,9 @@ class Dialogue:
         return replies.BAD_SYNTAX if chunk.is_malformed else None
 
     def _read_chunk(self) -> Event | NeedData:
-        if self._chunk_left and not self._buffer:
+        if self._chunk_left and not self._input:
             return NEED_DATA
-        octets = bytes(self._buffer[: self._chunk_left])
-        del self._buffer[: self._chunk_left]
+        octets = self._input.take(self._chunk_left)
         self._chunk_left -= len(octets)
         if octets and not self._chunk_refusal and not self._transaction.is_void:
             return Chunk(octets)
@@ -341,5 +348,5 @@ class Dialogue:
                 self._transaction = _Transaction()
             case StartTls():
                 # What the client sent in clear behind STARTTLS may be an attacker's: CVE-2011-0411.
-                self._buffer.clear()
+                self._input.take()
                 self._mode = _Mode.HANDSHAKE

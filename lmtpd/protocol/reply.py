@@ -8,7 +8,7 @@ and lines beyond 512 octets (RFC 5321 4.5.3.1.5).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from .address import Address
 
@@ -26,6 +26,7 @@ class Reply:
     code: int
     status: str
     lines: tuple[str, ...]
+    _octets: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what no client should read.
@@ -37,12 +38,12 @@ class Reply:
             raise ValueError(f"{self.code} is no reply code")
         if self.status and (not _STATUS.fullmatch(self.status) or int(self.status[0]) != self.kind):
             raise ValueError(f"{self.status!r} does not go with {self.code}")
-        if not self.lines or any(_UNSAFE.search(line) for line in self.lines):
+        if not self.lines or _UNSAFE.search("".join(self.lines)):
             raise ValueError("a reply needs lines, without control characters")
-        # A character has four octets at most: short lines need not be encoded to know.
-        is_short = all(len(line) * 4 + 16 <= LINE_OCTETS for line in self.lines)
-        if not is_short and any(len(line) >= LINE_OCTETS for line in self.encode().split(b"\n")):
+        octets = self._encoded()
+        if len(octets) > LINE_OCTETS and max(map(len, octets.split(b"\n"))) >= LINE_OCTETS:
             raise ValueError("a reply line is longer than 512 octets")
+        object.__setattr__(self, "_octets", octets)  # frozen, so it is encoded once
 
     @property
     def kind(self) -> int:
@@ -70,7 +71,8 @@ class Reply:
         An address that would break the line, or that the client could not read, is left out.
         """
         try:
-            return replace(self, lines=(f"<{address}> {self.lines[0]}", *self.lines[1:]))
+            first, *more = self.lines
+            return Reply(self.code, self.status, (f"<{address}> {first}", *more))
         except ValueError:
             return self
 
@@ -79,16 +81,17 @@ class Reply:
         # ASCII alone: the client may not have asked for SMTPUTF8 (RFC 6531 3.7.4).
         words = _UNSAFE.sub("?", text.strip()).encode("ascii", "replace").decode("ascii")
         words = words[: LINE_OCTETS - len(f"{self.code} {self.status} \r\n")]
-        return replace(self, lines=(words,)) if words else self
+        return Reply(self.code, self.status, (words,)) if words else self
 
     def encode(self) -> bytes:
         """The octets on the wire; each line carries the enhanced status code (RFC 2034 4)."""
+        return self._octets
+
+    def _encoded(self) -> bytes:
         status = f"{self.status} " if self.status else ""
-        last = len(self.lines) - 1
-        return "".join(
-            f"{self.code}{' ' if number == last else '-'}{status}{line}\r\n"
-            for number, line in enumerate(self.lines)
-        ).encode("utf-8")
+        *more, last = self.lines
+        first = "".join(f"{self.code}-{status}{line}\r\n" for line in more)
+        return f"{first}{self.code} {status}{last}\r\n".encode()
 
     def __str__(self) -> str:
         """One line for the log: `550 5.1.1 No such mailbox here`."""

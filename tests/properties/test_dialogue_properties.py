@@ -263,12 +263,12 @@ def test_an_endless_line_does_not_fill_the_memory(pieces: list[bytes]) -> None:
     conversation = Conversation(LIMITS, IN_CLEAR)
     for piece in pieces:
         conversation.hear(piece)
-        assert len(conversation.dialogue._buffer) <= LIMITS.line_octets
+        assert len(conversation.dialogue._input) <= LIMITS.line_octets
     assert conversation.events == []
     conversation.hear(b"\r\nNOOP\r\n")
     assert isinstance(conversation.events[0], Refused | events.Noop | events.Help | events.Quit)
     # An unreadable BDAT ends the connection; then nobody reads what is left.
-    assert not conversation.dialogue.is_open or len(conversation.dialogue._buffer) == 0
+    assert not conversation.dialogue.is_open or len(conversation.dialogue._input) == 0
 
 
 @given(CONTENT, SIZES, st.booleans())
@@ -282,7 +282,7 @@ def test_a_text_or_a_chunk_is_not_kept(content: bytes, sizes: list[int], is_acce
     for piece in cut(content * 3, sizes):
         if piece:
             conversation.hear(piece)
-        assert len(conversation.dialogue._buffer) == 0
+        assert len(conversation.dialogue._input) == 0
     assert conversation.dialogue.owed == 0
 
 

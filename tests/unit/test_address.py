@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from lmtpd.protocol.address import (
     DOMAIN_OCTETS,
@@ -12,6 +14,43 @@ from lmtpd.protocol.address import (
     normal_domain,
     without_source_route,
 )
+
+LETTERS = "aZ9._-!@\u00fc"
+TEXTS = st.text(LETTERS, min_size=1, max_size=12) | st.builds(
+    lambda local, *labels: f"{local}@{'.'.join(labels)}",
+    st.text("aZ9.-!", min_size=1, max_size=70),
+    *[st.text("aZ9_-", max_size=66)] * 3,
+)
+
+
+def parsed(text: str) -> Address | None:
+    try:
+        return Address.parse(text)
+    except AddressError:
+        return None
+
+
+@given(TEXTS)
+@example("a@" + "b" * 63)
+@example("a@" + "b" * 64)
+@example("a@-b")
+@example("a@b-")
+@example("a@b..c")
+@example("a.@b")
+@example("A@B.Xn--0")
+def test_the_short_way_and_the_long_way_lead_to_the_same(text: str) -> None:
+    """Behind a source route an address is never as plain as most are."""
+    assert parsed(text) == parsed(f"@r:{text}")
+
+
+@pytest.mark.parametrize("octets", range(PATH_OCTETS - 3, PATH_OCTETS + 4))
+def test_the_short_way_ends_where_the_long_one_does(octets: int) -> None:
+    text = "a" * (octets - len("<@x>")) + "@x"
+    quoted = f'"{text[2:-2]}"@x'
+    assert len(quoted) == len(text)
+    is_short_enough = octets <= PATH_OCTETS
+    assert (parsed(text) is not None) is (parsed(quoted) is not None) is is_short_enough
+
 
 ROOM = PATH_OCTETS - len("<>")
 LONGEST_DOMAIN = ".".join(["a" * 63] * 4)
