@@ -25,6 +25,8 @@ from .recipients.chain import AddressRules
 from .recipients.verdict import Kind, RcptContext, Verdict
 
 if TYPE_CHECKING:
+    from .delivery.duplicates import Unconfirmed
+    from .server.balance import Balance
     from .server.channel import Channel
 
 _DESCRIPTION = """\
@@ -134,6 +136,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(settings: Config, _: list[str]) -> int:
+    from .delivery.duplicates import Unconfirmed
+    from .server.balance import Balance
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
 
@@ -141,11 +145,18 @@ def _serve(settings: Config, _: list[str]) -> int:
     for warning in settings.warnings:
         log.line("warning", text=warning)
 
+    shared = Balance(settings.lmtp_workers), Unconfirmed()
+
     def work(index: int, channel: Channel) -> int:
-        return _work(index, channel, settings, log)
+        return _work(index, *shared, channel, settings, log)
 
     supervisor = Supervisor(
-        settings.lmtp_workers, work, lambda: bind(settings), log, settings.lmtp_drain_timeout
+        settings.lmtp_workers,
+        work,
+        lambda: bind(settings),
+        log,
+        shared[0],
+        settings.lmtp_drain_timeout,
     )
     try:
         return supervisor.run(lambda listeners: _tell(try_it.welcome(settings, listeners)))
@@ -153,7 +164,14 @@ def _serve(settings: Config, _: list[str]) -> int:
         raise CommandError(os.EX_OSERR, str(error)) from error
 
 
-def _work(index: int, channel: Channel, settings: Config, log: Log) -> int:
+def _work(
+    index: int,
+    balance: Balance,
+    unconfirmed: Unconfirmed,
+    channel: Channel,
+    settings: Config,
+    log: Log,
+) -> int:
     """A worker process, from its fork to its end; its exit code."""
     from .server import patch
 
@@ -162,7 +180,13 @@ def _work(index: int, channel: Channel, settings: Config, log: Log) -> int:
     from .server.worker import Worker
 
     try:
-        worker = Worker(index, settings, log, lambda runtime: wiring.services(settings, runtime))
+        worker = Worker(
+            index,
+            balance,
+            settings,
+            log,
+            lambda runtime: wiring.services(settings, runtime, unconfirmed),
+        )
     except ConfigError as error:
         return _fail(os.EX_CONFIG, error)
     worker.run(channel)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
 from .delivery.agent import DeliveryAgent, Job, Outcome
+from .delivery.duplicates import Unconfirmed
 from .delivery.message import Message
 from .log import Log
 from .protocol.envelope import TlsInfo
@@ -46,6 +47,12 @@ class Transport(Protocol):
             OSError: the connection is lost.
         """
 
+    def has_input(self) -> bool:
+        """Whether the peer has said something that was not received yet."""
+
+    def acknowledge_at_once(self) -> None:
+        """Do not let a client wait that sends its next piece when the last was acknowledged."""
+
     def sendall(self, data: bytes) -> None:
         """Send all of it.
 
@@ -79,8 +86,10 @@ class Services:
     agent: DeliveryAgent
     deliver: Callable[[Job], tuple[Outcome, ...]]
     """Has the agent deliver, together with what else is ready; waits for the outcomes."""
-    new_message: Callable[[bool], Message]
-    """An empty message; the argument says whether it is BINARYMIME."""
+    unconfirmed: Unconfirmed
+    """Is told whether the client has heard of an Outcome."""
+    new_message: Callable[[bool, Callable[[], bytes]], Message]
+    """An empty message: whether it is BINARYMIME, and what gives the fields for its file."""
     new_id: Callable[[], str]
     name_of: Callable[[str], str]
     """The DNS name of a peer's address if it is known by now; never waits."""

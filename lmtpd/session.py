@@ -66,11 +66,21 @@ class Session:
         self._envelope = _NO_ENVELOPE
         self._message: Message | None = None
         self._fault: Exception | None = None
+        self._unconfirmed: tuple[bytes, ...] = ()
+        self._has_just_delivered = False
 
     @property
     def is_between_transactions(self) -> bool:
-        """Nothing would be lost or repeated if the connection ended now."""
+        """Nothing would be lost if the connection ended now."""
         return self._dialogue.is_between_transactions
+
+    @property
+    def is_idle(self) -> bool:
+        """Between transactions, and not about to QUIT after one.
+
+        OpenSMTPD delivers again what was acknowledged if its QUIT gets 421.
+        """
+        return self.is_between_transactions and not self._has_just_delivered
 
     def run(self) -> None:
         """Serve the connection to its end; never raises what the peer or the disk caused."""
@@ -85,6 +95,7 @@ class Session:
             self._services.log.line("session-failed", peer=self._peer, cause=told(error))
             self._part(replies.SESSION_FAILED)
         finally:
+            self._abandon()
             self._forget()
             self._transport.close()
 
@@ -113,10 +124,16 @@ class Session:
     def _listen(self) -> None:
         """All that was received is dealt with: send the replies together, then wait."""
         self._flush()
-        if self._services.is_stopping() and self.is_between_transactions:
+        if self._services.is_stopping() and self.is_idle:
             self._say(replies.SHUTTING_DOWN)
         else:
-            self._dialogue.receive(self._transport.recv())
+            if self._dialogue.is_in_text:
+                self._transport.acknowledge_at_once()
+            data = self._transport.recv()
+            if data:
+                self._confirm()
+                self._has_just_delivered = False
+            self._dialogue.receive(data)
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -180,8 +197,7 @@ class Session:
         if self._fault:
             return
         if self._message is None:
-            is_binary = self._envelope.body is BodyType.BINARY_MIME
-            self._message = self._services.new_message(is_binary)
+            self._message = self._new_message()
         self._message.append(data)
         if self._message.is_full:
             try:
@@ -193,10 +209,27 @@ class Session:
     def _end_data(self, end: EndOfData) -> None:
         envelope = self._envelope
         outcomes = self._outcomes(envelope, end)
+        # What a client says before it hears the reply, a QUIT behind the dot, proves nothing.
+        self._unconfirmed = tuple(one.key for one in outcomes if one.key)
+        if self._dialogue.has_input or self._transport.has_input():
+            self._abandon()
+        self._has_just_delivered = True
         for outcome in outcomes:
             self._log_outcome(envelope, outcome)
             self._say(outcome.reply)
         self._forget()
+
+    def _confirm(self) -> None:
+        """The client goes on, so it has heard the final replies."""
+        for key in self._unconfirmed:
+            self._services.unconfirmed.confirm(key)
+        self._unconfirmed = ()
+
+    def _abandon(self) -> None:
+        """Whether it has heard them will not be known."""
+        for key in self._unconfirmed:
+            self._services.unconfirmed.abandon(key)
+        self._unconfirmed = ()
 
     def _outcomes(self, envelope: Envelope, end: EndOfData) -> tuple[Outcome, ...]:
         agent, recipients = self._services.agent, envelope.recipients
@@ -205,11 +238,25 @@ class Session:
             return tuple(Outcome(one, reply.about(one.address)) for one in recipients)
         if self._fault:
             return tuple(agent.failure(one, self._fault) for one in recipients)
-        if self._message is None:
-            self._message = self._services.new_message(False)
-        self._message.finish()
-        peer = replace(self._peer, name=self._services.name_of(self._peer.address))
-        return self._services.deliver(Job(self._message, envelope, peer))
+        try:
+            message = self._message = self._message or self._new_message()
+            message.finish()
+            if message.file is not None:
+                self._services.offload(message.settle)
+        except (OSError, DeliveryError) as error:
+            return tuple(agent.failure(one, error) for one in recipients)
+        return self._services.deliver(Job(message, envelope, self._named_peer()))
+
+    def _new_message(self) -> Message:
+        agent, envelope, peer = self._services.agent, self._envelope, self._named_peer()
+        is_binary = envelope.body is BodyType.BINARY_MIME
+        return self._services.new_message(is_binary, lambda: agent.lead(envelope, peer))
+
+    def _named_peer(self) -> Peer:
+        name = self._services.name_of(self._peer.address)
+        if name != self._peer.name:
+            self._peer = replace(self._peer, name=name)
+        return self._peer
 
     def _forget(self) -> None:
         """The transaction is over, or was never to be."""
@@ -294,7 +341,7 @@ class Session:
     def _log_outcome(self, envelope: Envelope, outcome: Outcome) -> None:
         original = {f"client_{key.lower()}": text for key, text in self._original_client.items()}
         self._services.log.line(
-            "delivered" if outcome.reply.is_success else "failed",
+            _event(outcome),
             id=envelope.id,
             peer=self._peer,
             helo=envelope.client_name,
@@ -309,6 +356,12 @@ class Session:
             cause=outcome.cause and told(outcome.cause),
             **original,
         )
+
+
+def _event(outcome: Outcome) -> str:
+    if outcome.is_repetition:
+        return "repeated"
+    return "delivered" if outcome.reply.is_success else "failed"
 
 
 _FIXED_REPLIES = {

@@ -181,6 +181,13 @@ class Config:
         " all (where the file system can), or what costs less at the moment, `auto`.",
         _STORE,
     )
+    lmtp_repetition_window: float = setting(
+        "24h",
+        between(0.0, 30 * _DAY_S, values.seconds),
+        "How long a message is known again whose final reply the client may not have heard: it"
+        " is acknowledged, and not delivered twice. `0`: not at all.",
+        _STORE,
+    )
     lmtp_quota_tempfail: bool = setting(
         "true",
         values.switch,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import time
 from collections.abc import Callable
 
@@ -10,6 +10,7 @@ from .config import Config, ConfigError
 from .delivery.agent import DeliveryAgent
 from .delivery.commit import CommitMode, GroupCommit
 from .delivery.disk import Disk
+from .delivery.duplicates import Duplicates, Unconfirmed
 from .delivery.layout import Layout
 from .delivery.maildir import MaildirStore
 from .delivery.message import Message
@@ -79,12 +80,15 @@ def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:
     return PeerNames(spawn, config.lmtp_dns_server).name_of
 
 
-def services(config: Config, runtime: Runtime, disk: Disk | None = None) -> Services:
+def services(
+    config: Config, runtime: Runtime, unconfirmed: Unconfirmed, disk: Disk | None = None
+) -> Services:
     """Everything that a session touches.
 
     Args:
         config: the settings.
         runtime: what the process offers.
+        unconfirmed: the deliveries of which clients may not know.
         disk: the operating system, unless it shall be another.
 
     Raises:
@@ -92,9 +96,11 @@ def services(config: Config, runtime: Runtime, disk: Disk | None = None) -> Serv
     """
     directories = tree(config, disk)
     quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
+    mailboxes = store(config, directories)
     agent = DeliveryAgent(
-        store(config, directories),
+        mailboxes,
         GroupCommit(CommitMode(config.lmtp_commit)),
+        Duplicates(mailboxes, unconfirmed, config.lmtp_repetition_window),
         config.lmtp_hostname,
         quota,
         has_delivered_to=config.lmtp_delivered_to,
@@ -113,8 +119,10 @@ def services(config: Config, runtime: Runtime, disk: Disk | None = None) -> Serv
         verifier=verifier(config, directories, runtime.within),
         agent=agent,
         deliver=runtime.delivering(agent),
-        new_message=lambda is_binary: Message(directories, is_binary=is_binary),
-        new_id=lambda: os.urandom(8).hex(),
+        unconfirmed=unconfirmed,
+        new_message=lambda is_binary, lead: Message(directories, lead, is_binary=is_binary),
+        # To be unique is enough, and it costs no system call; seeded anew in each worker.
+        new_id=lambda: f"{random.getrandbits(64):016x}",
         name_of=names(config, runtime.spawn),
         offload=runtime.offload,
         log=runtime.log,

@@ -10,8 +10,8 @@ Failures become replies here, not later.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..failures import reply_for
@@ -20,8 +20,9 @@ from ..protocol.envelope import Envelope, Peer, Recipient
 from ..protocol.reply import Reply
 from . import trace
 from .commit import Failures, GroupCommit
+from .duplicates import Duplicates, key_of
 from .message import Message
-from .store import Delivery, MailboxStore
+from .store import Delivery, MailboxStore, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class Outcome:
     cause: BaseException | None = None
     """Why it failed; for the log alone."""
     seconds: float = 0.0
+    key: bytes = b""
+    """What is not to be remembered any more when the client has heard the reply."""
+    is_repetition: bool = False
+    """Some copy was there already, from a delivery of whose reply the client had not heard."""
 
 
 @dataclass(slots=True)
@@ -53,6 +58,9 @@ class _Attempt:
     recipient: Recipient
     deliveries: tuple[Delivery, ...] = ()
     error: Exception | None = None
+    key: bytes = b""
+    there: tuple[str, ...] = ()
+    """Names of copies that need not be made."""
 
 
 class DeliveryAgent:
@@ -62,6 +70,7 @@ class DeliveryAgent:
         self,
         store: MailboxStore,
         commit: GroupCommit,
+        duplicates: Duplicates,
         host: str,
         quota_exceeded: Reply = replies.MAILBOX_FULL,
         clock: Callable[[], float] = time.time,
@@ -73,6 +82,7 @@ class DeliveryAgent:
         Args:
             store: where the mailboxes are.
             commit: how copies are made durable.
+            duplicates: which copies are there already.
             host: our name in Received.
             quota_exceeded: the reply to a mailbox over its quota.
             clock: seconds since the epoch.
@@ -80,6 +90,7 @@ class DeliveryAgent:
         """
         self._store = store
         self._commit = commit
+        self._duplicates = duplicates
         self._host = host
         self._quota_exceeded = quota_exceeded
         self._clock = clock
@@ -93,24 +104,32 @@ class DeliveryAgent:
         them is durable, so that a retry after its 4xx doubles nothing.
         """
         begun = time.perf_counter()
-        with ExitStack() as opened:
-            attempts = [self._attempts(job, opened) for job in jobs]
+        copies = [self._copies(job) for job in jobs]
+        try:
+            attempts = [each.attempts() for each in copies]
             self._make_durable([one for each in attempts for one in each])
+        finally:
+            for each in copies:
+                each.close()
         self._store.rest()
         seconds = time.perf_counter() - begun
         return [
-            tuple(self._outcome(job, attempt, seconds) for attempt in each)
-            for job, each in zip(jobs, attempts, strict=True)
+            self._outcomes(job, each, seconds) for job, each in zip(jobs, attempts, strict=True)
         ]
+
+    def lead(self, envelope: Envelope, peer: Peer) -> bytes:
+        """The trace fields of the first recipient's copy, for the file of a large message."""
+        recipient = envelope.recipients[0] if self._has_delivered_to else None
+        return trace.TraceFields(envelope, peer, self._host, self._clock()).of(recipient)
 
     def failure(self, recipient: Recipient, error: Exception, seconds: float = 0.0) -> Outcome:
         """The outcome of a copy that could not be made."""
         reply = reply_for(error, self._quota_exceeded).about(recipient.address)
         return Outcome(recipient, reply, (), error, seconds)
 
-    def _attempts(self, job: Job, opened: ExitStack) -> list[_Attempt]:
-        copies = _Copies(self._store, job, self._host, self._clock(), self._has_delivered_to)
-        return [copies.attempt(recipient, opened) for recipient in job.envelope.recipients]
+    def _copies(self, job: Job) -> _Copies:
+        fields = trace.TraceFields(job.envelope, job.peer, self._host, self._clock())
+        return _Copies(self._store, self._duplicates, job, fields, self._has_delivered_to)
 
     def _make_durable(self, attempts: Sequence[_Attempt]) -> None:
         batches = self._commit.batches(one for each in attempts for one in each.deliveries)
@@ -126,13 +145,19 @@ class DeliveryAgent:
                     with suppress(OSError):
                         delivery.retract()
 
-    def _outcome(self, job: Job, attempt: _Attempt, seconds: float) -> Outcome:
+    def _outcomes(
+        self, job: Job, attempts: Sequence[_Attempt], seconds: float
+    ) -> tuple[Outcome, ...]:
+        delivered = replies.DELIVERED.saying(f"{replies.DELIVERED.lines[0]}, id {job.envelope.id}")
+        return tuple(self._outcome(attempt, delivered, seconds) for attempt in attempts)
+
+    def _outcome(self, attempt: _Attempt, delivered: Reply, seconds: float) -> Outcome:
         recipient = attempt.recipient
         if attempt.error:
             return self.failure(recipient, attempt.error, seconds)
-        reply = replies.DELIVERED.saying(f"{replies.DELIVERED.lines[0]}, id {job.envelope.id}")
-        names = tuple(delivery.name for delivery in attempt.deliveries)
-        return Outcome(recipient, reply.about(recipient.address), names, None, seconds)
+        names = (*attempt.there, *(delivery.name for delivery in attempt.deliveries))
+        reply, is_repetition = delivered.about(recipient.address), bool(attempt.there)
+        return Outcome(recipient, reply, names, None, seconds, attempt.key, is_repetition)
 
 
 def _wanted(attempts: Sequence[_Attempt]) -> set[Delivery]:
@@ -151,68 +176,87 @@ class _Copies:
     """The copies of one message: which mailboxes have theirs, and how to make another."""
 
     def __init__(
-        self, store: MailboxStore, job: Job, host: str, when: float, has_delivered_to: bool
+        self,
+        store: MailboxStore,
+        duplicates: Duplicates,
+        job: Job,
+        fields: trace.TraceFields,
+        has_delivered_to: bool,
     ) -> None:
         self._store = store
+        self._duplicates = duplicates
+        self._digest = job.message.digest() if duplicates.are_found else b""
         self._job = job
-        self._host = host
-        self._when = when
+        self._fields = fields
         self._has_delivered_to = has_delivered_to
-        self._header = b""
-        self._first: bytes | None = None
-        self._made: dict[Hashable, Delivery] = {}
+        self._made: dict[Place, Delivery] = {}
+        self._there: dict[Place, str] = {}
 
-    def attempt(self, recipient: Recipient, opened: ExitStack) -> _Attempt:
-        """A copy in tmp/ for each of the recipient's mailboxes that has none yet."""
+    def attempts(self) -> list[_Attempt]:
+        """For each recipient, a copy in tmp/ for each of its mailboxes that has none yet."""
+        return [self._attempt(recipient) for recipient in self._job.envelope.recipients]
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        for delivery in self._made.values():
+            delivery.close()
+
+    def _attempt(self, recipient: Recipient) -> _Attempt:
+        had, key = len(self._made), self._key(recipient)
         try:
-            return _Attempt(recipient, self._prepare(recipient, opened))
+            places = dict.fromkeys(map(self._store.locate, recipient.mailboxes))
+            # All are looked for before the key is held to be of this very delivery.
+            lacking = [place for place in places if not self._has_copy(place, key)]
+            if key and lacking:
+                self._duplicates.add(key)
+            for place in lacking:
+                self._made[place] = self._copy(place, recipient, key)
+            deliveries = tuple(self._made[place] for place in places if place in self._made)
+            there = tuple(self._there[place] for place in places if place in self._there)
+            return _Attempt(recipient, deliveries, None, key, there)
         except Exception as error:  # noqa: BLE001 - one recipient's fault is not the others'
+            while len(self._made) > had:
+                self._made.popitem()[1].close()
             return _Attempt(recipient, error=error)
 
-    def _prepare(self, recipient: Recipient, opened: ExitStack) -> tuple[Delivery, ...]:
-        places = {self._store.locate(mailbox): mailbox for mailbox in recipient.mailboxes}
-        fresh: dict[Hashable, Delivery] = {}
-        with ExitStack() as on_failure:
-            for place, mailbox in places.items():
-                if place not in self._made:
-                    copy = self._copy(mailbox, recipient, self._made | fresh)
-                    fresh[place] = on_failure.enter_context(copy)
-            opened.push(on_failure.pop_all())
-        self._made |= fresh
-        return tuple(self._made[place] for place in places)
+    def _key(self, recipient: Recipient) -> bytes:
+        if not self._digest:
+            return b""
+        return key_of(str(recipient.address), self._job.envelope.reverse_path, self._digest)
 
-    def _copy(
-        self, mailbox: str, recipient: Recipient, made: Mapping[Hashable, Delivery]
-    ) -> Delivery:
-        pieces = self._job.message.pieces()
-        first = next(pieces, b"")
-        if self._first is None:  # the same for all recipients, and looked at once
-            self._header, rest = trace.split_header(first)
-            self._first = trace.without_return_path(self._header) + rest
-        trace.check_hops(self._header)
-        trace.check_delivered_to(self._header, recipient)
-        same = self._same(mailbox, made)
-        if same:
-            return same
-        delivery = self._store.begin(mailbox, self._job.envelope.id)
-        with ExitStack() as on_failure:
-            on_failure.push(delivery)
-            fields = self._fields(recipient)
-            delivery.write(fields + self._first)
-            for piece in pieces:
-                delivery.write(piece)
-            on_failure.pop_all()
+    def _has_copy(self, place: Place, key: bytes) -> bool:
+        """Whether this message has brought one, or its repetition before."""
+        if place in self._made or place in self._there:
+            return True
+        name = self._duplicates.find(place, key) if key else ""
+        if name:
+            self._there[place] = name
+        return bool(name)
+
+    def _copy(self, place: Place, recipient: Recipient, key: bytes) -> Delivery:
+        message, label = self._job.message, self._job.envelope.id
+        label += f"D{key.hex()}" if key else ""
+        trace.check_hops(message.header)
+        trace.check_delivered_to(message.header, recipient)
+        there = self._same(place, label) if self._made else self._first(place, recipient, label)
+        if there:
+            return there
+        delivery = self._store.begin(place, label)
+        try:
+            delivery.write(self._fields.of(recipient if self._has_delivered_to else None), message)
+        except BaseException:
+            delivery.close()
+            raise
         return delivery
 
-    def _fields(self, recipient: Recipient) -> bytes:
-        named = recipient if self._has_delivered_to else None
-        fields = trace.trace_fields(
-            self._job.envelope, named, self._job.peer, self._host, self._when
-        )
-        return fields.replace(b"\n", self._job.message.newline)
-
-    def _same(self, mailbox: str, made: Mapping[Hashable, Delivery]) -> Delivery | None:
-        """A second name for a copy that is there already, where all copies are the same."""
-        if self._has_delivered_to or not made:
+    def _first(self, place: Place, recipient: Recipient, label: str) -> Delivery | None:
+        """The file of a large message is the first recipient's copy: it begins with its fields."""
+        if self._has_delivered_to and recipient is not self._job.envelope.recipients[0]:
             return None
-        return self._store.begin_same(mailbox, next(iter(made.values())))
+        return self._store.adopt(place, label, self._job.message)
+
+    def _same(self, place: Place, label: str) -> Delivery | None:
+        """A second name for a copy that is there already, where all copies are the same."""
+        if self._has_delivered_to:
+            return None
+        return self._store.begin_same(place, label, next(iter(self._made.values())))

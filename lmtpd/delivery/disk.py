@@ -23,6 +23,8 @@ UNNAMED = ".incoming-"
 """What the name of an unnamed file begins with, where a file system wants one for a moment."""
 
 _HAS_NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
+_CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM})
+_READ_OCTETS = 256 * 1024
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -41,6 +43,16 @@ def _reports_errors() -> bool:
     """syncfs(2): before Linux 5.8 it forgot to tell of writes that had failed."""
     major, minor = os.uname().release.split(".")[:2]
     return (int(major), int(re.sub(r"\D.*", "", minor))) >= (5, 8)
+
+
+def _copy_range(source: int, offset: int, size: int, target: int) -> int:
+    """Copy some octets; how many, 0 at the end of the file."""
+    try:
+        return os.copy_file_range(source, target, size, offset)
+    except OSError as error:
+        if error.errno not in _CANNOT_COPY:
+            raise
+    return os.write(target, os.pread(source, min(size, _READ_OCTETS), offset))
 
 
 class Disk:
@@ -64,7 +76,7 @@ class Disk:
         status = os.fstat(descriptor)
         return status.st_dev, status.st_ino
 
-    def identity_at(self, path: Path) -> tuple[int, int]:
+    def identity_at(self, path: str) -> tuple[int, int]:
         """Device and inode of what a path leads to, links followed."""
         status = os.stat(path)  # noqa: PTH116 - on the way of every delivery
         return status.st_dev, status.st_ino
@@ -77,33 +89,48 @@ class Disk:
         """Whether another file system begins at this directory."""
         return os.stat("..", dir_fd=directory).st_dev != os.fstat(directory).st_dev
 
+    def names(self, directory: int) -> list[str]:
+        """What is in it."""
+        return os.listdir(directory)
+
     def create(self, name: str, parent: int) -> int:
         """Make a file that was not there, readable and writable."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(name, flags, FILE_MODE, dir_fd=parent)
 
-    def create_unnamed(self, parent: int) -> int:
-        """Make a file that has no name, and is gone with its descriptor."""
+    def create_unnamed(self, parent: int) -> tuple[int, bool]:
+        """Make a file that has no name, and is gone with its descriptor; whether it can get one."""
         flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
         try:
-            return os.open(".", flags, FILE_MODE, dir_fd=parent)
+            return os.open(".", flags, FILE_MODE, dir_fd=parent), True
         except OSError as error:
             if error.errno not in _HAS_NO_TMPFILE:
                 raise
         name = f"{UNNAMED}{os.urandom(8).hex()}"
         descriptor = self.create(name, parent)
-        self.unlink(name, parent)
-        return descriptor
+        try:
+            self.unlink(name, parent)
+        except BaseException:
+            self.close(descriptor)
+            raise
+        return descriptor, False
 
-    def write(self, descriptor: int, data: bytes) -> None:
-        """Write all of it."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
+    def write(self, descriptor: int, *pieces: bytes) -> None:
+        """Write all of them, one behind the other."""
+        written = os.writev(descriptor, pieces)
+        if written < sum(map(len, pieces)):  # the disk is nearly full, say
+            left = memoryview(b"".join(pieces))[written:]
+            while left:
+                left = left[os.write(descriptor, left) :]
 
-    def read(self, descriptor: int, size: int, offset: int) -> bytes:
-        """Read a piece; shorter at the end of the file."""
-        return os.pread(descriptor, size, offset)
+    def copy(self, source: int, offset: int, size: int, target: int) -> None:
+        """Add a part of one file to another, by the file system's own means if it has some."""
+        end = offset + size
+        while offset < end:
+            copied = _copy_range(source, offset, end - offset, target)
+            if not copied:
+                raise OSError(errno.EIO, "a file is shorter than what was written to it")
+            offset += copied
 
     def sync(self, descriptor: int) -> None:
         """fsync: of a file, its octets; of a directory, the names in it."""
@@ -124,6 +151,15 @@ class Disk:
         if not _reports_errors() or _libc().fstatfs(descriptor, ctypes.byref(status)):
             return False
         return status[0] in _SYNCFS_IS_DURABLE
+
+    def link_unnamed(self, descriptor: int, name: str, parent: int) -> None:
+        """Give a file without a name one."""
+        # With a directory given, os.link() follows what it finds in /proc; without, it does not.
+        os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=parent, follow_symlinks=True)
+
+    def duplicate(self, descriptor: int) -> int:
+        """A second descriptor of an open file."""
+        return os.dup(descriptor)
 
     def link(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
         """A second name for a file; a link itself is not followed."""

@@ -30,6 +30,8 @@ class OpenMaildir:
     new: int
     identity: tuple[int, int]
     """Device and inode of new/."""
+    path: str
+    """Of new/, as it was found."""
 
 
 def open_maildir(tree: MaildirTree, parts: tuple[str, ...]) -> OpenMaildir:
@@ -49,7 +51,8 @@ def open_maildir(tree: MaildirTree, parts: tuple[str, ...]) -> OpenMaildir:
         passing.callback(tree.release, tree.enter(directory, "cur", create=True))
         tree.disk.sync(directory)  # whoever has made the three
         tmp, new = descriptors
-        opened = OpenMaildir(tmp, new, tree.disk.identity(new))
+        path = str(tree.root.joinpath(*parts, "new"))
+        opened = OpenMaildir(tmp, new, tree.disk.identity(new), path)
         on_failure.pop_all()
     return opened
 
@@ -70,7 +73,7 @@ class OpenMaildirs:
             OSError, StoreError: as `open_maildir`.
         """
         known = self._opened.get(parts)
-        if known and self._is_still_there(parts, known):
+        if known and self._is_still_there(known):
             self._opened.move_to_end(parts)
             return known
         self.forget(parts)
@@ -103,9 +106,8 @@ class OpenMaildirs:
             self._tree.release(maildir.tmp)
             self._tree.release(maildir.new)
 
-    def _is_still_there(self, parts: tuple[str, ...], known: OpenMaildir) -> bool:
+    def _is_still_there(self, known: OpenMaildir) -> bool:
         try:
-            path = self._tree.root.joinpath(*parts, "new")
-            return self._tree.disk.identity_at(path) == known.identity
+            return self._tree.disk.identity_at(known.path) == known.identity
         except OSError:
             return False  # opening it anew says what is the matter

@@ -18,13 +18,13 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from .disk import Disk
 from .folders import OpenMaildir, OpenMaildirs, open_maildir
 from .layout import Layout
-from .store import Delivery
+from .message import Message
+from .sizes import Sizes
+from .store import Delivery, Place
 from .tree import MaildirTree
 
 _counter = itertools.count(1)
@@ -52,29 +52,59 @@ class MaildirStore:
         self._host = host.translate(_HOST_ESCAPES)[:HOST_LETTERS]
         self._clock_ns = clock_ns
 
-    def locate(self, mailbox: str) -> tuple[str, ...]:
+    def locate(self, mailbox: str) -> Place:
         """Where the mailbox lies below the root."""
         return self._layout.parts(mailbox)
 
-    def begin(self, mailbox: str, delivery_id: str) -> MaildirDelivery:
+    def begin(self, place: Place, label: str) -> MaildirDelivery:
         """Make an empty file in tmp/.
 
         Raises:
             OSError: the disk refuses.
             StoreError: the store is not as it should be.
         """
-        parts, name = self._layout.parts(mailbox), self._name(delivery_id)
+        name, disk = self._name(label), self._tree.disk
         try:
-            return MaildirDelivery(self._tree.disk, self._folders.get(parts), name)
+            maildir = self._folders.get(place)
+            return MaildirDelivery(disk, maildir, name, disk.create(name, maildir.tmp))
         except FileNotFoundError:
             # Somebody has just replaced tmp/: the open one is a directory without a name.
-            self._folders.forget(parts)
-            return MaildirDelivery(self._tree.disk, self._folders.get(parts), name)
+            self._folders.forget(place)
+            maildir = self._folders.get(place)
+            return MaildirDelivery(disk, maildir, name, disk.create(name, maildir.tmp))
         except OSError as error:
             self._folders.note(error)
             raise
 
-    def begin_same(self, mailbox: str, delivery: Delivery) -> MaildirDelivery | None:
+    def adopt(self, place: Place, label: str, message: Message) -> MaildirDelivery | None:
+        """Give the message's own file a name in tmp/; None where that cannot be.
+
+        It cannot where the mailbox lies on another file system than the root, and where the file
+        system knows no files without a name.
+
+        Raises:
+            OSError: the mailbox cannot be opened.
+            StoreError: the store is not as it should be.
+        """
+        if message.file is None or not message.can_be_named:
+            return None
+        maildir, name, disk = self._folders.get(place), self._name(label), self._tree.disk
+        try:
+            descriptor = disk.duplicate(message.file)
+        except OSError as error:
+            self._folders.note(error)
+            raise
+        try:
+            disk.link_unnamed(descriptor, name, maildir.tmp)
+        except BaseException as error:
+            self._tree.release(descriptor)
+            if isinstance(error, OSError):
+                return None
+            raise
+        sizes = message.lead.before(message.sizes)
+        return MaildirDelivery(disk, maildir, name, descriptor, sizes)
+
+    def begin_same(self, place: Place, label: str, delivery: Delivery) -> MaildirDelivery | None:
         """A hard link in another tmp/; None where the file system does not make one.
 
         Raises:
@@ -83,10 +113,24 @@ class MaildirStore:
         """
         if not isinstance(delivery, MaildirDelivery):
             return None
-        maildir = self._folders.get(self._layout.parts(mailbox))
+        maildir = self._folders.get(place)
         with suppress(OSError):
-            return delivery.linked_into(maildir)
+            return delivery.linked_into(maildir, self._name(label))
         return None
+
+    def names(self, place: Place) -> list[str]:
+        """What lies in new/ and cur/; nothing if there is no such mailbox.
+
+        Raises:
+            OSError: it cannot be read.
+            StoreError: the store is not as it should be.
+        """
+        names: list[str] = []
+        with suppress(FileNotFoundError), self._tree.opened(place) as mailbox:
+            for folder in ("new", "cur"):
+                with suppress(FileNotFoundError):
+                    names += self._tree.names(mailbox, folder)
+        return names
 
     def rest(self) -> None:
         """Close maildirs that were not used for long."""
@@ -98,96 +142,74 @@ class MaildirStore:
         self._tree.release(maildir.tmp)
         self._tree.release(maildir.new)
 
-    def _name(self, delivery_id: str) -> str:
-        """Unique over processes, restarts and hosts: time, process, count, random id and host.
+    def _name(self, label: str) -> str:
+        """Unique over processes, restarts and hosts: time, process, count, label and host.
 
         The process id is taken at use: a name made before a fork would be given twice.
         """
         seconds, nanoseconds = divmod(self._clock_ns(), 1_000_000_000)
-        unique = f"M{nanoseconds // 1000:06}P{os.getpid()}Q{next(_counter)}R{delivery_id}"
+        unique = f"M{nanoseconds // 1000:06}P{os.getpid()}Q{next(_counter)}R{label}"
         return f"{seconds}.{unique}.{self._host}"
-
-
-class Sizes:
-    """The sizes in a file's name (Maildir++): readers trust them and need not open the file."""
-
-    def __init__(self) -> None:
-        self._stored = 0
-        self._on_the_wire = 0
-        self._last = b""
-
-    def add(self, data: bytes) -> None:
-        """Count octets: as stored, and as they are with CR LF where LF stands alone."""
-        self._stored += len(data)
-        self._on_the_wire += len(data) + data.count(b"\n") - data.count(b"\r\n")
-        self._on_the_wire -= self._last == b"\r" and data[:1] == b"\n"
-        self._last = data[-1:] or self._last
-
-    def __str__(self) -> str:
-        """`S=432,W=447`."""
-        return f"S={self._stored},W={self._on_the_wire}"
 
 
 class MaildirDelivery:
     """One copy, from tmp/ to new/."""
 
     def __init__(
-        self, disk: Disk, maildir: OpenMaildir, name: str, source: MaildirDelivery | None = None
+        self,
+        disk: Disk,
+        maildir: OpenMaildir,
+        name: str,
+        file: int | None,
+        sizes: Sizes | None = None,
+        source: MaildirDelivery | None = None,
     ) -> None:
-        """A file in tmp/: an empty one is made, a second name of what `source` holds is there.
+        """A file that is in tmp/.
 
-        Raises:
-            OSError: the disk refuses.
+        Args:
+            disk: the operating system.
+            maildir: where it is.
+            name: what it is called there.
+            file: its descriptor, ours from now on; None for a second name.
+            sizes: of what it holds already.
+            source: the delivery of the first name.
         """
         self._disk = disk
         self._maildir = maildir
         self._name = name
-        self.device = maildir.identity[0]
-        self.folder = maildir.identity
+        self._file = file
+        self._sizes = sizes or Sizes()
         self._source = source
-        self.sizes: Sizes = source.sizes if source else Sizes()
+        self._is_in_tmp = True
         self._published = ""
         self.sync_error: OSError | None = None
-        self._file = None if source else disk.create(name, maildir.tmp)
-        self._is_in_tmp = True
+        """What came instead of the durability of the octets."""
+        self.device = maildir.identity[0]
+        self.folder = maildir.identity
 
-    def linked_into(self, maildir: OpenMaildir) -> MaildirDelivery:
-        """The same octets in another maildir, under the same name; as durable as this delivery.
+    def linked_into(self, maildir: OpenMaildir, name: str) -> MaildirDelivery:
+        """The same octets in another maildir, under a name of its own; as durable as this delivery.
 
         Raises:
             OSError: the file system makes no link.
         """
-        self._disk.link(self._name, self._maildir.tmp, self._name, maildir.tmp)
-        return MaildirDelivery(self._disk, maildir, self._name, source=self)
+        self._disk.link(self._name, self._maildir.tmp, name, maildir.tmp)
+        return MaildirDelivery(self._disk, maildir, name, None, self._sizes, self)
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Abort, unless it was published. A leftover in tmp/ changes no reply."""
-        with suppress(OSError):
-            self._close_file()
-        if self._is_in_tmp:
-            with suppress(OSError):
-                self._disk.unlink(self._name, self._maildir.tmp)
-            self._is_in_tmp = False
-
-    def write(self, data: bytes) -> None:
-        """Add octets to the file in tmp/.
+    def write(self, fields: bytes, message: Message) -> None:
+        """Put trace fields and content into the file in tmp/, which is empty.
 
         Raises:
             OSError: the disk refuses.
         """
         if self._file is None:
             raise ValueError("written after sync()")
-        self._disk.write(self._file, data)
-        self.sizes.add(data)
+        if message.file is None:
+            self._disk.write(self._file, fields, message.content)
+        else:
+            self._disk.write(self._file, fields)
+            self._disk.copy(message.file, message.lead.stored, message.size, self._file)
+        self._sizes = Sizes(fields).before(message.sizes)
 
     def sync(self) -> None:
         """fsync the file; a second name is as durable as the first, which comes before it.
@@ -223,7 +245,7 @@ class MaildirDelivery:
         Raises:
             OSError: the disk refuses.
         """
-        name = f"{self._name},{self.sizes}"
+        name = f"{self._name},{self._sizes}"
         self._disk.rename(self._name, self._maildir.tmp, name, self._maildir.new)
         self._is_in_tmp = False
         self._published = name
@@ -249,6 +271,15 @@ class MaildirDelivery:
         """
         self._disk.unlink(self._published, self._maildir.new)
         self._published = ""
+
+    def close(self) -> None:
+        """Let go of the file; one that was not published goes. A leftover changes no reply."""
+        with suppress(OSError):
+            self._close_file()
+        if self._is_in_tmp:
+            self._is_in_tmp = False
+            with suppress(OSError):
+                self._disk.unlink(self._name, self._maildir.tmp)
 
     def _close_file(self) -> None:
         """Give the descriptor back once, even if close itself fails: the number may be reused."""

@@ -1,65 +1,73 @@
-"""Message: header and body as received, in memory at first, then in a file without a name.
+"""Message: header and body as received, in memory at first, then in a file.
 
-The file lies in the store's root: there is room where the mail will lie, or there is not. Having no
-name, it is gone with the process.
+A message that is too large for memory is written once: by then its recipients are known, so its
+file begins with the trace fields of the first one, lies where the mail will lie, and becomes that
+recipient's copy by getting a name. Until then it has none, and is gone with the process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..protocol.data import NewlineConverter
+from . import trace
+from .sizes import Sizes
 from .tree import MaildirTree
 
 PIECE_OCTETS = 256 * 1024
-"""What one message may hold in memory, and the size of the pieces it is read in."""
+"""What one message may hold in memory."""
 
 
 class Message:
-    """Octets in, pieces out."""
+    """Octets in; then content with its header, sizes, and maybe a file."""
 
-    def __init__(self, tree: MaildirTree, *, is_binary: bool) -> None:
+    def __init__(self, tree: MaildirTree, lead: Callable[[], bytes], *, is_binary: bool) -> None:
         """An empty message.
 
         Args:
             tree: where the file is made if one is needed.
+            lead: the trace fields that the file begins with; called when it is made.
             is_binary: BODY=BINARYMIME is stored octet for octet (RFC 3030 3); all else gets LF.
         """
         self._tree = tree
+        self._make_lead = lead
         self._converter = None if is_binary else NewlineConverter()
-        self._memory: list[bytes] = []
-        self._memory_octets = 0
-        self._file: int | None = None
-        self._file_octets = 0
-
-    @property
-    def newline(self) -> bytes:
-        """How lines end in the stored message."""
-        return b"\n" if self._converter else b"\r\n"
+        self._memory = bytearray()
+        self._has_begun = False
+        self.header = b""
+        """The header section, as far as the first piece holds it."""
+        self.sizes = Sizes()
+        """Of the content, without trace fields."""
+        self.file: int | None = None
+        """The descriptor of the file that holds the content behind the lead, if there is one."""
+        self.lead = Sizes()
+        """Of the trace fields that stand before the content there."""
+        self.can_be_named = False
+        """Whether it can become the copy of the first recipient."""
+        self.content = b""
+        """What is to be delivered, where there is no file; when it is complete."""
+        self._hash = hashlib.sha256()
 
     @property
     def size(self) -> int:
         """Octets as stored, without trace fields."""
-        return self._file_octets + self._memory_octets
+        return self.sizes.stored + len(self._memory)
 
     @property
     def is_full(self) -> bool:
         """The memory's share is used up: `spill` is due, on a thread that may wait."""
-        return self._memory_octets >= PIECE_OCTETS
+        return len(self._memory) >= PIECE_OCTETS
+
+    def digest(self) -> bytes:
+        """SHA-256 of the content, for one that is complete; to be asked for once."""
+        self._hash.update(self.content)
+        return self._hash.digest()
 
     def append(self, data: bytes) -> None:
         """Add content as it came off the wire."""
-        self._keep(self._converter.feed(data) if self._converter else data)
-
-    def finish(self) -> None:
-        """The content is complete."""
-        self._keep(self._converter.finish() if self._converter else b"")
-
-    def _keep(self, data: bytes) -> None:
-        if data:
-            self._memory.append(data)
-            self._memory_octets += len(data)
+        self._memory += self._converter.feed(data) if self._converter else data
 
     def spill(self) -> None:
         """Move what is in memory to the file.
@@ -68,36 +76,52 @@ class Message:
             OSError: the disk refuses.
             StoreError: the store is not as it should be.
         """
-        disk = self._tree.disk
-        if self._file is None:
+        disk, lead = self._tree.disk, b""
+        if self.file is None:
+            lead = self._make_lead()
+            self.lead = Sizes(lead)
             with self._tree.open_root() as root:
-                self._file = disk.create_unnamed(root)
-        data = b"".join(self._memory)
-        disk.write(self._file, data)
-        self._file_octets += len(data)
-        self._memory.clear()
-        self._memory_octets = 0
+                self.file, self.can_be_named = disk.create_unnamed(root)
+        data = self._take()
+        self._hash.update(data)
+        disk.write(self.file, lead, data)
 
-    def pieces(self) -> Iterator[bytes]:
-        """The content from its beginning, in pieces of at most PIECE_OCTETS or a little more.
+    def finish(self) -> None:
+        """The content is complete; it is in memory unless there is a file."""
+        self._memory += self._converter.finish() if self._converter else b""
+        if self.file is None:
+            self.content = self._take()
+
+    def settle(self) -> None:
+        """A complete message's file: bring the rest there, and make its octets durable.
+
+        Only the name is left to do then, and other deliveries do not wait for a large one. A file
+        that only others are copied from needs not be durable.
 
         Raises:
             OSError: the disk refuses.
         """
-        offset = 0
-        while self._file is not None and offset < self._file_octets:
-            piece = self._tree.disk.read(self._file, PIECE_OCTETS, offset)
-            if not piece:
-                raise OSError("the message's file is shorter than what was written to it")
-            offset += len(piece)
-            yield piece
-        if self._memory:
-            yield b"".join(self._memory)
+        if self.file is not None:
+            self.spill()
+            if self.can_be_named:
+                self._tree.disk.sync(self.file)
 
     def close(self) -> None:
         """Let go of memory and file; a fault of a file without a name hurts nobody any more."""
         self._memory.clear()
-        descriptor, self._file = self._file, None
+        self.content = b""
+        descriptor, self.file = self.file, None
         if descriptor is not None:
             with suppress(OSError):
                 self._tree.disk.close(descriptor)
+
+    def _take(self) -> bytes:
+        """What is in memory, counted; the first piece without an older Return-Path."""
+        data = bytes(self._memory)
+        self._memory.clear()
+        if not self._has_begun:
+            self._has_begun = True
+            self.header = trace.header_section(data)
+            data = trace.without_return_path(self.header, data)
+        self.sizes.add(data)
+        return data

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, TypeAlias
+
+from .message import Message
+
+Place: TypeAlias = tuple[str, ...]
+"""Where a mailbox lies: the directories from the root down; equal for two names of one mailbox."""
 
 
 class Delivery(Protocol):
-    """One copy of one message on its way; leaving it unpublished aborts it."""
+    """One copy of one message on its way."""
 
     @property
     def device(self) -> int:
@@ -22,19 +26,8 @@ class Delivery(Protocol):
     def name(self) -> str:
         """What it is called while it is published; else empty."""
 
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Abort, unless it was published."""
-
-    def write(self, data: bytes) -> None:
-        """Add octets, where no reader looks."""
+    def write(self, fields: bytes, message: Message) -> None:
+        """Put trace fields and content where no reader looks."""
 
     def sync(self) -> None:
         """Make the octets durable."""
@@ -54,21 +47,30 @@ class Delivery(Protocol):
     def retract(self) -> None:
         """Take back what was published and cannot be made durable."""
 
+    def close(self) -> None:
+        """Let go of it: what was not published is aborted; never raises what the disk refuses."""
+
 
 class MailboxStore(Protocol):
     """Where mailboxes are. One thread at a time uses it."""
 
-    def locate(self, mailbox: str) -> Hashable:
-        """Equal for two names of one mailbox, so that a message comes there once.
+    def locate(self, mailbox: str) -> Place:
+        """Where it lies, so that a message comes there once.
 
         Raises:
             UnsafeMailboxError: no mailbox can have that name.
         """
 
-    def begin(self, mailbox: str, delivery_id: str) -> Delivery:
-        """Open a delivery; the mailbox is made if it is not there."""
+    def names(self, place: Place) -> list[str]:
+        """What the copies in a mailbox are called; none if it is not there."""
 
-    def begin_same(self, mailbox: str, delivery: Delivery) -> Delivery | None:
+    def begin(self, place: Place, label: str) -> Delivery:
+        """Open a delivery; the mailbox is made if it is not there. Its name holds the label."""
+
+    def adopt(self, place: Place, label: str, message: Message) -> Delivery | None:
+        """A delivery of the file that the message is in already; None if that cannot be."""
+
+    def begin_same(self, place: Place, label: str, delivery: Delivery) -> Delivery | None:
         """The same octets in another mailbox, under a second name; None if that cannot be."""
 
     def rest(self) -> None:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
 from email.utils import formatdate
 
 from ..failures import MailLoopError
-from ..protocol.envelope import Envelope, Peer, Recipient
+from ..protocol.envelope import BodyType, Envelope, Peer, Recipient
 
 MOST_HOPS = 100
 """Received fields beyond which a message is taken for a loop (RFC 5321 6.3)."""
@@ -24,17 +23,20 @@ _DELIVERED_TO = re.compile(rb"^Delivered-To[ \t]*:(.*)$", re.I | re.M)
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
 
 
-def split_header(piece: bytes) -> tuple[bytes, bytes]:
-    """The header section, its last line's end included, and what follows in this piece."""
+def header_section(piece: bytes) -> bytes:
+    """The header section at the beginning of a message, its last line's end included."""
     blank = _BLANK_LINE.search(piece)
     # Without a blank line all is header, up to the last whole line.
-    end = blank.start() if blank else piece.rfind(b"\n") + 1
-    return piece[:end], piece[end:]
+    return piece[: blank.start() if blank else piece.rfind(b"\n") + 1]
 
 
-def without_return_path(header: bytes) -> bytes:
-    """Only the last hop's Return-Path counts, and we are it (RFC 5321 4.4)."""
-    return _RETURN_PATH.sub(b"", header)
+def without_return_path(header: bytes, piece: bytes) -> bytes:
+    """A piece that begins with the header, less its Return-Path.
+
+    Only the last hop's counts, and we are it (RFC 5321 4.4).
+    """
+    cleaned = _RETURN_PATH.sub(b"", header)
+    return piece if cleaned == header else cleaned + piece[len(header) :]
 
 
 def check_hops(header: bytes) -> None:
@@ -54,41 +56,52 @@ def check_delivered_to(header: bytes, recipient: Recipient) -> None:
         MailLoopError: our Delivered-To for the recipient is there already.
     """
     ours = str(recipient.address).encode("utf-8").lower()
+    # What stands above all Received is no hop's but the client's own: OpenSMTPD names the recipient
+    # there before it hands the message over.
+    received = _RECEIVED.search(header)
+    header = header[received.start() :] if received else b""
     if any(field[1].strip().lower() == ours for field in _DELIVERED_TO.finditer(header)):
         raise MailLoopError(f"Delivered-To: {recipient.address} is there already")
 
 
-def trace_fields(
-    envelope: Envelope, recipient: Recipient | None, peer: Peer, host: str, when: float
-) -> bytes:
-    """Return-Path, Delivered-To and Received, for the top of one recipient's copy.
+class TraceFields:
+    """Return-Path, Delivered-To and Received, for the top of the copies of one message."""
 
-    Args:
-        envelope: the transaction.
-        recipient: whose copy this is; None for one that serves several.
-        peer: who handed it over.
-        host: our own name.
-        when: seconds since the epoch.
-    """
-    lines = _lines(envelope, recipient, peer, host, when)
-    return "".join(f"{line}\n" for line in lines).encode("utf-8")
+    def __init__(self, envelope: Envelope, peer: Peer, host: str, when: float) -> None:
+        """What is the same for all its recipients.
 
-
-def _lines(
-    envelope: Envelope, recipient: Recipient | None, peer: Peer, host: str, when: float
-) -> Iterator[str]:
-    yield f"Return-Path: <{envelope.reverse_path}>"
-    if recipient:
-        yield f"Delivered-To: {recipient.address}"
-    if recipient and recipient.original:
-        yield f"Original-Recipient: {recipient.original}"  # RFC 8098 2.3
-    yield f"Received: from {_safe(envelope.client_name)} ({_tcp_info(peer)})"
-    if envelope.tls:
+        Args:
+            envelope: the transaction.
+            peer: who handed the message over.
+            host: our own name.
+            when: seconds since the epoch.
+        """
         tls = envelope.tls
-        yield f"\t(using {tls.version} with cipher {tls.cipher} ({tls.bits} bits))"
-    whom = f"\n\tfor <{recipient.address}>" if recipient else ""
-    by = f"\tby {host} (lmtpd) with {_protocol(envelope)} id {envelope.id}"
-    yield f"{by}{whom}; {_date(int(when))}"
+        self._return_path = f"Return-Path: <{envelope.reverse_path}>\n"
+        self._received = (
+            f"Received: from {_safe(envelope.client_name)} ({_tcp_info(peer)})\n"
+            + (
+                f"\t(using {tls.version} with cipher {tls.cipher} ({tls.bits} bits))\n"
+                if tls
+                else ""
+            )
+            + f"\tby {host} (lmtpd) with {_protocol(envelope)} id {envelope.id}"
+        )
+        self._date = f"; {_date(int(when))}\n"
+        self._is_binary = envelope.body is BodyType.BINARY_MIME
+
+    def of(self, recipient: Recipient | None) -> bytes:
+        """The fields of one recipient's copy; None for one that serves several."""
+        named = whom = ""
+        if recipient:
+            address = str(recipient.address)
+            named = f"Delivered-To: {address}\n"
+            if recipient.original:
+                named += f"Original-Recipient: {recipient.original}\n"  # RFC 8098 2.3
+            whom = f"\n\tfor <{address}>"
+        text = f"{self._return_path}{named}{self._received}{whom}{self._date}".encode()
+        # Lines end as those of the message do (RFC 3030 3: BINARYMIME is stored as it came).
+        return text.replace(b"\n", b"\r\n") if self._is_binary else text
 
 
 @functools.lru_cache(maxsize=16)

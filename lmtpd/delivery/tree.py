@@ -48,6 +48,23 @@ class MaildirTree:
         finally:
             self.release(descriptor)
 
+    @contextmanager
+    def opened(self, parts: tuple[str, ...]) -> Iterator[int]:
+        """The descriptor of a directory that is there; see `open`."""
+        directory = self.open(parts, create=False)
+        try:
+            yield directory
+        finally:
+            self.release(directory)
+
+    def names(self, parent: int, name: str) -> list[str]:
+        """What a directory below another one holds."""
+        directory = self.disk.open_directory(name, parent)
+        try:
+            return self.disk.names(directory)
+        finally:
+            self.release(directory)
+
     def release(self, directory: int) -> None:
         """Give back the descriptor of a directory; that it fails changes nothing for anybody."""
         with suppress(OSError):
@@ -68,8 +85,8 @@ class MaildirTree:
             for part in parts:
                 path = f"{path}/{part}"
                 if not self.disk.is_plain_directory(path):
-                    self.release(self.open(parts, create=False))  # a link, or no directory
-                    break
+                    with self.opened(parts):  # a link, or no directory
+                        break
         except (FileNotFoundError, NotADirectoryError):
             # "No" is an answer only while the store itself is there.
             with self.open_root():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias, cast
 
+import gevent
 from gevent.event import AsyncResult
 
 from ..delivery.agent import DeliveryAgent, Job, Outcome
@@ -27,6 +28,8 @@ class Committer:
 
     def __init__(self, agent: DeliveryAgent) -> None:
         self._agent = agent
+        self._gathered: list[tuple[Job, _Answer]] = []
+        self._later = gevent.get_hub().loop.run_callback
         self._waiting = new_queue()
         self._returns = Returns()
         start_thread(self._work, ())
@@ -37,14 +40,21 @@ class Committer:
         There is none because the thread would go on and publish after we had said 451.
         """
         answer: _Answer = AsyncResult()
-        self._waiting.put((job, answer))
+        self._gathered.append((job, answer))
+        if len(self._gathered) == 1:
+            self._later(self._hand_over)
         return cast("tuple[Outcome, ...]", answer.get())
+
+    def _hand_over(self) -> None:
+        """All that sessions have brought in one turn of the event loop wakes the thread once."""
+        gathered, self._gathered = self._gathered, []
+        self._waiting.put(gathered)
 
     def _work(self) -> None:
         while True:
-            group: list[tuple[Job, _Answer]] = [self._waiting.get()]
+            group: list[tuple[Job, _Answer]] = self._waiting.get()
             while len(group) < MOST_TOGETHER and not self._waiting.empty():
-                group.append(self._waiting.get())
+                group += self._waiting.get()
             self._deliver(group)
 
     def _deliver(self, group: Sequence[tuple[Job, _Answer]]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from ..log import Log
+from .balance import Balance
 from .channel import Channel
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Supervisor:
         work: Callable[[int, Channel], int],
         bind: Callable[[], list[socket.socket]],
         log: Log,
+        balance: Balance,
         drain_seconds: float,
     ) -> None:
         """A parent that has not forked yet.
@@ -60,12 +62,14 @@ class Supervisor:
             work: what a worker does, given its number and its end of the channel; its exit code.
             bind: gives the listening sockets, once a worker has shown that it can start.
             log: where lines go.
+            balance: how many connections each worker has.
             drain_seconds: how long workers may go on after the order to stop.
         """
         self._places = [_Place(index) for index in range(workers)]
         self._work = work
         self._bind = bind
         self._log = log
+        self._balance = balance
         self._drain_seconds = drain_seconds
         self._listeners: list[socket.socket] = []
         self._is_stopping = False
@@ -169,6 +173,7 @@ class Supervisor:
         if not self._is_stopping:
             self._log.line("worker-ended", worker=place.index, pid=place.pid, exit=code)
         place.pid = 0
+        self._balance.leave(place.index)
         if place.channel:
             place.channel.close()
             place.channel = None

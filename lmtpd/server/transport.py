@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket as plain_socket
 import ssl as plain_ssl
+import termios
 
 import gevent
 from gevent import socket, ssl
@@ -12,6 +14,8 @@ from gevent import socket, ssl
 from ..protocol.envelope import TlsInfo
 
 RECEIVE_OCTETS = 256 * 1024
+# One for all connections: it is emptied before another greenlet can run.
+_buffer = memoryview(bytearray(RECEIVE_OCTETS))
 HANDSHAKE_SECONDS = 30.0
 """A client that stalls in the handshake holds a greenlet no longer than this."""
 LINGER_SECONDS = 2.0
@@ -38,18 +42,34 @@ class SocketTransport:
         self._context = context
         self._is_interrupted = False
         connection.settimeout(idle_seconds)
-        if connection.family != plain_socket.AF_UNIX:
+        self._is_tcp = connection.family != plain_socket.AF_UNIX
+        if self._is_tcp:
             # Without it a reply behind another waits 40 ms for the client's delayed ACK.
             connection.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
 
     def recv(self) -> bytes:
         """Some bytes; none when the peer has closed, or `interrupt` was called."""
         try:
-            return bytes(self._socket.recv(RECEIVE_OCTETS))
+            return bytes(_buffer[: self._socket.recv_into(_buffer)])
         except OSError:
             if self._is_interrupted:
                 return b""
             raise
+
+    def has_input(self) -> bool:
+        """Whether something waits to be received."""
+        waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, bytes(4))
+        return any(waiting)
+
+    def acknowledge_at_once(self) -> None:
+        """No delayed ACK for what comes next; the kernel forgets it after each time.
+
+        Sendmail and OpenSMTPD write a message in small pieces and with Nagle's algorithm: each
+        would wait 40 ms for the ACK of the one before.
+        """
+        if self._is_tcp:
+            with contextlib.suppress(OSError):  # a lost connection is noticed when it is read
+                self._socket.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_QUICKACK, 1)
 
     def sendall(self, data: bytes) -> None:
         """Send all, or lose the connection to a peer that does not read."""

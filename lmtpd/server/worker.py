@@ -15,7 +15,6 @@ import gevent
 from gevent import socket
 from gevent.event import Event
 from gevent.pool import Pool
-from gevent.server import StreamServer
 
 from ..config import Config
 from ..delivery.sweep import sweep
@@ -24,6 +23,8 @@ from ..protocol.envelope import Peer
 from ..recipients.verdict import Verdict
 from ..services import Runtime, Services
 from ..session import Session
+from .acceptor import Acceptor
+from .balance import Balance
 from .channel import Channel
 from .committer import Committer
 from .threads import Threads
@@ -35,6 +36,8 @@ DISK_THREADS = 8
 VERIFIER_THREADS = 16
 """Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
 SWEEP_SECONDS = 6 * 3600
+QUIT_SECONDS = 1.0
+"""For clients that have just had their final reply to say QUIT."""
 LAST_WORDS_SECONDS = 10.0
 """For the 421 of connections that were still busy when the patience ended."""
 
@@ -43,12 +46,18 @@ class Worker:
     """One process full of sessions."""
 
     def __init__(
-        self, index: int, config: Config, log: Log, build: Callable[[Runtime], Services]
+        self,
+        index: int,
+        balance: Balance,
+        config: Config,
+        log: Log,
+        build: Callable[[Runtime], Services],
     ) -> None:
         """A worker that is ready to serve.
 
         Args:
             index: its number among its like, from 0.
+            balance: how many connections each of them has.
             config: the settings.
             log: where lines go.
             build: makes the services out of what this process offers; its errors pass.
@@ -57,6 +66,7 @@ class Worker:
             ConfigError: certificate and key cannot be used.
         """
         self._index = index
+        self._balance = balance
         self._config = config
         self._log = log
         log.gather(gevent.get_hub().loop.run_callback)
@@ -66,7 +76,7 @@ class Worker:
         self._greenlets = Pool()
         self._stopping = Event()
         self._context = context_for(config)
-        self._servers: list[StreamServer] = []
+        self._acceptors: list[Acceptor] = []
         self._services = build(
             Runtime(
                 offload=self._disk.run,
@@ -84,14 +94,14 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _raise_descriptor_limit()
         channel.say_ready()
-        self._servers = [
-            StreamServer(socket.socket(fileno=bound), self._serve, spawn=self._greenlets)
-            for bound in channel.receive_listeners()
+        listeners = [socket.socket(fileno=bound) for bound in channel.receive_listeners()]
+        self._acceptors = [
+            Acceptor(one, self._serve, self._greenlets, self._balance, self._index)
+            for one in listeners
         ]
-        for server in self._servers:
-            # One at a time: what this process cannot serve at once is left to its neighbours.
-            server.max_accept = 1
-            server.start()
+        self._balance.join(self._index)
+        for acceptor in self._acceptors:
+            acceptor.start()
         gevent.spawn(self._watch, channel)
         gevent.spawn(self._sweep)
         self._stopping.wait()
@@ -107,6 +117,12 @@ class Worker:
     # One connection.
 
     def _serve(self, connection: socket.socket, address: object) -> None:
+        try:
+            self._hold_session(connection, address)
+        finally:
+            self._balance.add(self._index, -1)
+
+    def _hold_session(self, connection: socket.socket, address: object) -> None:
         transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self._context)
         peer = _peer(address)
         tls = None
@@ -142,8 +158,11 @@ class Worker:
         """Take no more, let transactions end, tell the idle 421."""
         if self._sessions:
             self._log.line("draining", connections=len(self._sessions))
-        for server in self._servers:
-            server.close()  # not stop(): that kills busy sessions after a second
+        self._balance.leave(self._index)
+        for acceptor in self._acceptors:
+            acceptor.close()  # not stop(): that kills busy sessions after a second
+        self._interrupt(lambda session: session.is_idle)
+        self._greenlets.join(timeout=min(QUIT_SECONDS, self._config.lmtp_drain_timeout))
         self._interrupt(lambda session: session.is_between_transactions)
         self._greenlets.join(timeout=self._config.lmtp_drain_timeout)
         self._interrupt(lambda _: True)

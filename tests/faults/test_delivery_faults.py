@@ -14,8 +14,8 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +23,24 @@ import pytest
 
 from lmtpd.delivery.agent import DeliveryAgent, Job, Outcome
 from lmtpd.delivery.commit import CommitMode, GroupCommit
+from lmtpd.delivery.duplicates import Duplicates, Unconfirmed
 from lmtpd.delivery.layout import Layout
 from lmtpd.delivery.maildir import MaildirStore
 from lmtpd.delivery.message import Message
 from lmtpd.delivery.tree import MaildirTree
+from lmtpd.failures import DeliveryError
 from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.envelope import Envelope, Peer, Recipient
 from lmtpd.protocol.reply import Reply
-from tests.support.faulty_disk import KINDS, Call, Fault, FaultyDisk, open_descriptors
+from tests.support.faulty_disk import (
+    KINDS,
+    Call,
+    Fault,
+    FaultyDisk,
+    open_descriptors,
+    without_tmpfile,
+)
 
 REPLIES = {
     errno.ENOSPC: replies.STORAGE_FULL,
@@ -73,8 +82,23 @@ class Scenario:
     is_open: bool = False
     """The server has delivered there before."""
     is_spilled: bool = False
+    """The messages are in files of their own, as large ones are."""
+    has_tmpfile: bool = True
     is_mounted: bool = False
     has_delivered_to: bool = True
+    finds_repetitions: bool = False
+
+    @property
+    def is_adopted(self) -> bool:
+        """A message's own file becomes a copy of it."""
+        return self.is_spilled and self.has_tmpfile
+
+    @property
+    def has_other_files(self) -> bool:
+        """There are copies that are neither the message's own file nor a second name."""
+        boxes = ({box for one in job for box in one.mailboxes} for job in self.jobs)
+        is_one_enough = not self.has_delivered_to or max(map(len, boxes)) == 1
+        return not self.is_adopted or not is_one_enough
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,8 +116,17 @@ SCENARIOS = {
     "open": Scenario(((ALICE,),), is_open=True),
     "new": Scenario(((ALICE,),), exists=False),
     "spilled": Scenario(((ALICE,),), is_open=True, is_spilled=True),
+    "spilled-new": Scenario(((ALICE,),), exists=False, is_spilled=True),
+    "spilled-copied": Scenario(((ALICE, BOB),), is_open=True, is_spilled=True),
+    "spilled-list": Scenario(((TEAM,),), is_open=True, is_spilled=True),
+    "spilled-linked": Scenario(
+        ((ALICE, BOB, CAROL),), is_open=True, is_spilled=True, has_delivered_to=False
+    ),
+    "no-tmpfile": Scenario(((ALICE, BOB),), is_open=True, is_spilled=True, has_tmpfile=False),
     "list": Scenario(((TEAM,),), is_open=True),
     "mounted": Scenario(((ALICE,),), is_mounted=True),
+    "repetitions": Scenario(((ALICE, BOB),), finds_repetitions=True),
+    "repetitions-new": Scenario(((TEAM,),), exists=False, finds_repetitions=True),
     "linked": Scenario(((ALICE, BOB, CAROL),), is_open=True, has_delivered_to=False),
     "linked-list": Scenario(((ALICE, CREW),), is_open=True, has_delivered_to=False),
     "group": Scenario(((ALICE,), (BOB, CAROL), (ALICE,)), is_open=True),
@@ -127,17 +160,25 @@ each_way = pytest.mark.parametrize("way", [WAYS["fsync"], WAYS["syncfs"]], ids=[
 def expected_calls(name: str, way: str) -> frozenset[str]:
     """Which calls make up which scenario; what is not in here could not be made to fail."""
     scenario = SCENARIOS[name]
-    kinds = {"create", "write", "rename", "close"}
+    kinds = {"write", "rename", "close"}
+    kinds |= {"create"} if scenario.has_other_files else set()
     kinds |= {"identity_at"} if scenario.is_open else set()
-    # A directory that is seen for the first time is made durable by fsync whatever the way.
-    first_seen = set() if scenario.is_open else {"sync"}
-    kinds |= first_seen | (set() if way == "syncfs" else {"sync"})
+    # A directory that is seen for the first time is made durable by fsync whatever the way, and so
+    # is a message's own file.
+    own_file = scenario.is_spilled and scenario.has_tmpfile
+    always = set() if scenario.is_open and not own_file else {"sync"}
+    kinds |= always | (set() if way == "syncfs" else {"sync"})
     kinds |= {"sync_filesystem"} if way in ("syncfs", "syncfs-fails") else set()
     if not scenario.is_open or scenario.is_spilled:
         kinds |= {"open_root"}
     if not scenario.is_open:
         kinds |= {"open_directory", "identity"}
-    kinds |= {"read", "create_unnamed"} if scenario.is_spilled else set()
+    if scenario.is_spilled:
+        kinds |= {"create_unnamed"}
+        kinds |= {"duplicate", "link_unnamed"} if scenario.has_tmpfile else set()
+        kinds |= {"copy"} if scenario.has_other_files else set()
+        kinds |= set() if scenario.has_tmpfile else {"unlink"}
+    kinds |= {"names"} if scenario.finds_repetitions and scenario.exists else set()
     kinds |= {"make_directory"} if not scenario.exists else set()
     kinds |= {"is_mount_point"} if scenario.is_mounted else set()
     kinds |= {"link"} if not scenario.has_delivered_to else set()
@@ -153,10 +194,15 @@ BEFORE_THE_WAYS_PART = {
     "identity",
     "identity_at",
     "is_mount_point",
-    "read",
+    "names",
+    "create_unnamed",
+    "duplicate",
+    "link_unnamed",
+    "copy",
 }
 """No copy is complete when these are called: they are the same for all ways."""
 
+NOTHING_UNCONFIRMED = Unconfirmed()
 CASES = [(name, way) for name in SCENARIOS for way in WAYS]
 Files = dict[str, dict[str, bytes]]
 
@@ -176,13 +222,18 @@ class Server:
         self.disk.is_mounted = scenario.is_mounted
         self.tree = MaildirTree(root, self.disk)
         store = MaildirStore(Layout("{domain}/{local}"), self.tree, "host")
+        self.unconfirmed = Unconfirmed() if scenario.finds_repetitions else NOTHING_UNCONFIRMED
+        window_s = 86400 if scenario.finds_repetitions else 0
         self.agent = DeliveryAgent(
             store,
             GroupCommit(way.mode),
+            Duplicates(store, self.unconfirmed, window_s),
             "host",
             clock=lambda: 10.0**9,
             has_delivered_to=scenario.has_delivered_to,
         )
+        self.before_delivery: Callable[[Message], object] = lambda _: None
+        """Called with each message that is complete."""
         if scenario.is_open:
             self.deliver()
             for path in root.glob("*/*/new/*"):
@@ -191,35 +242,48 @@ class Server:
     def deliver(self, text: bytes = TEXT, *faults: Fault) -> list[tuple[Outcome, ...]]:
         """The outcomes for each message, in their order."""
         always = [Fault(errno.EIO, kind="sync_filesystem")] if self.way.syncfs_fails else []
-        messages = [Message(self.tree, is_binary=False) for _ in self.scenario.jobs]
-        found: list[tuple[Outcome, ...]] = [() for _ in messages]
+        kernel = nullcontext() if self.scenario.has_tmpfile else without_tmpfile()
+        jobs = [self._job(number) for number in range(len(self.scenario.jobs))]
+        found: list[tuple[Outcome, ...]] = [() for _ in jobs]
         ready: dict[int, Job] = {}
         try:
-            with self.disk.failing(*faults, *always):
-                for number, message in enumerate(messages):
-                    recipients = list(self.scenario.jobs[number])
+            with kernel, self.disk.failing(*faults, *always):
+                for number, job in enumerate(jobs):
                     try:
-                        self._fill(message, number, text)
-                    except OSError as error:
+                        self._fill(job.message, number, text)
+                    except (OSError, DeliveryError) as error:
+                        recipients = job.envelope.recipients
                         found[number] = tuple(self.agent.failure(one, error) for one in recipients)
                     else:
-                        envelope = Envelope(
-                            identifier(number), f"{number}@example.net", recipients=recipients
-                        )
-                        ready[number] = Job(message, envelope, Peer("192.0.2.1"))
+                        ready[number] = job
+                        self.before_delivery(job.message)
                 outcomes = self.agent.deliver(list(ready.values()))
             for number, each in zip(ready, outcomes, strict=True):
                 found[number] = each
             return found
         finally:
-            for message in messages:
-                message.close()
+            for job in jobs:
+                job.message.close()
+
+    def _job(self, number: int) -> Job:
+        envelope = Envelope(
+            identifier(number),
+            f"{number}@example.net",
+            recipients=list(self.scenario.jobs[number]),
+        )
+        peer = Peer("192.0.2.1")
+        message = Message(self.tree, lambda: self.agent.lead(envelope, peer), is_binary=False)
+        return Job(message, envelope, peer)
 
     def _fill(self, message: Message, number: int, text: bytes) -> None:
-        message.append(b"Number: %d\r\n" % number + text)
-        message.finish()
+        """As a session does; only that this is much for one message."""
+        middle = len(text) // 2
+        message.append(b"Number: %d\r\n" % number + text[:middle])
         if self.scenario.is_spilled:
             message.spill()
+        message.append(text[middle:])
+        message.finish()
+        message.settle()
 
     def copies(self) -> Files:
         """For each mailbox, names and contents of what is in new/."""
@@ -262,7 +326,12 @@ def free_descriptors() -> list[int]:
 
 def of_message(number: int, found: dict[str, bytes]) -> dict[str, bytes]:
     """Those files that are copies of this message."""
-    return {name: content for name, content in found.items() if f"R{identifier(number)}." in name}
+    return {name: content for name, content in found.items() if is_of_message(number, name)}
+
+
+def is_of_message(number: int, name: str) -> bool:
+    """By the id in the name of a file."""
+    return f"R{identifier(number)}" in name
 
 
 Right = dict[tuple[int, str], bytes]
@@ -346,18 +415,20 @@ def may_be_hurt(
     ]
     place = call.place.split("/")
     touched = place[1] if len(place) > 1 else ""
-    if call.kind in ("unlink", "identity_at", "link") and not place[0].startswith("."):
+    if call.kind in ("unlink", "identity_at", "link", "link_unnamed") and not place[0].startswith(
+        "."
+    ):
         yield from (f"{one} is hurt by {call.kind}" for one in failed)
     for number, one in failed:
         is_linked = not scenario.has_delivered_to
         is_members = touched in map(_name, one.mailboxes)
-        is_other_message = len(place) == 4 and f"R{identifier(number)}." not in place[3]
+        is_other_message = len(place) == 4 and not is_of_message(number, place[3])
         if is_other_message or (touched and not is_members and not is_linked):
             yield f"{one.address} of message {number} is hurt"
     # What is shared: the new/ of a mailbox, the octets of linked copies, a message's own file.
     is_shared = call.kind == "sync" and place[-1] == "new"
     is_shared |= call.kind in ("sync", "close") and not scenario.has_delivered_to
-    is_shared |= place[0].startswith(".incoming")
+    is_shared |= place[0].startswith(".incoming") and call.kind != "duplicate"
     is_shared |= scenario.is_spilled and call.place == "."
     if len(failed) > 1 and not is_shared:
         yield f"{len(failed)} are hurt by one fault"
@@ -375,15 +446,17 @@ def test_the_calls_are_known(name: str, way: str, tmp_path: Path) -> None:
 
 
 def test_every_call_is_made_by_some_delivery() -> None:
-    """But for what the verification of recipients asks, and what only an abort does."""
+    """But for what the verification of recipients asks."""
     made = {kind for name, way in CASES for kind in expected_calls(name, way)}
-    assert made == set(KINDS) - {"is_plain_directory", "unlink"}
+    assert made == set(KINDS) - {"is_plain_directory"}
 
 
 @pytest.mark.parametrize(
     ("name", "way", "kind"),
     [
-        (name, way, kind)
+        pytest.param(
+            *(name, way, kind),
+        )
         for name, way in CASES
         for kind in sorted(expected_calls(name, way))
         if way == "fsync" or (way != "no-syncfs" and kind not in BEFORE_THE_WAYS_PART)
@@ -432,7 +505,10 @@ def _wrong_after(
             yield "the next delivery is not there"
 
 
-@each_scenario
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(one, id=name) for name, one in SCENARIOS.items()],
+)
 @pytest.mark.parametrize(
     ("way", "error"),
     [
@@ -470,6 +546,40 @@ def test_a_disk_that_fails_from_some_call_on(
         server.disk.give_back()
 
 
+@pytest.mark.parametrize("error", [errno.EIO, errno.EMFILE, errno.EACCES], ids=errno.errorcode.get)
+def test_a_repetition_makes_no_second_copy_whatever_fails(error: int, tmp_path: Path) -> None:
+    scenario = SCENARIOS["repetitions"]
+
+    def repeated(root: Path) -> tuple[Server, Files]:
+        """A server whose client has not heard of the first delivery."""
+        server = Server(root, scenario, WAYS["fsync"])
+        for outcome in server.deliver()[0]:
+            server.unconfirmed.abandon(outcome.key)
+        return server, server.copies()
+
+    dry, copies = repeated(tmp_path / "dry")
+    assert [(one.reply.is_success, one.is_repetition) for one in dry.deliver()[0]] == [
+        (True, True),
+        (True, True),
+    ]
+    assert dry.copies() == copies
+    calls = list(dry.disk.calls)
+    dry.disk.give_back()
+    assert {call.kind for call in calls} >= {"open_directory", "names"}
+    for number in range(len(calls)):
+        server, copies = repeated(tmp_path / str(number))
+        (outcomes,) = server.deliver(TEXT, Fault(error, number=number))
+        for outcome in outcomes:
+            assert outcome.reply.is_success is outcome.is_repetition
+            if not outcome.is_repetition:
+                assert outcome.reply == REPLIES[error].about(outcome.recipient.address)
+        assert server.copies() == copies
+        assert server.lost_descriptors() == []
+        assert all(one.is_repetition for one in server.deliver()[0])
+        assert server.copies() == copies
+        server.disk.give_back()
+
+
 @each_scenario
 @pytest.mark.parametrize("most", [1, 7, 4096])
 def test_short_writes(
@@ -477,13 +587,125 @@ def test_short_writes(
 ) -> None:
     whole = right(scenario, tmp_path / "right")
     server = Server(tmp_path / "store", scenario, WAYS["fsync"])
-    write = os.write
+    write, copy = os.write, os.copy_file_range
+
+    def write_some(file: int, data: bytes) -> int:
+        return write(file, bytes(data[:most]))
+
     with monkeypatch.context() as patched:
-        patched.setattr(os, "write", lambda file, data: write(file, bytes(data[:most])))
+        patched.setattr(os, "write", write_some)
+        patched.setattr(os, "writev", lambda file, data: write_some(file, b"".join(data)))
+        patched.setattr(
+            os, "copy_file_range", lambda one, to, size, at: copy(one, to, min(size, most), at)
+        )
         outcomes = server.deliver()
     server.disk.give_back()
     assert all(one.reply.is_success for each in outcomes for one in each)
     assert not list(complaints(server, outcomes, whole, replies.INTERNAL_FAULT))
+
+
+COPYING = {name: one for name, one in SCENARIOS.items() if one.is_spilled and one.has_other_files}
+each_copying_scenario = pytest.mark.parametrize("scenario", COPYING.values(), ids=COPYING)
+
+
+@each_copying_scenario
+@pytest.mark.parametrize(
+    "error",
+    [errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM],
+    ids=errno.errorcode.get,
+)
+def test_a_file_system_that_copies_nothing_by_itself(
+    error: int, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = right(scenario, tmp_path / "right")
+    server = Server(tmp_path / "store", scenario, WAYS["fsync"])
+    refusals = 0
+
+    def refuse(*_: int) -> int:
+        nonlocal refusals
+        refusals += 1
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "copy_file_range", refuse)
+        outcomes = server.deliver()
+    server.disk.give_back()
+    assert refusals
+    assert all(one.reply.is_success for each in outcomes for one in each)
+    assert not list(complaints(server, outcomes, whole, replies.INTERNAL_FAULT))
+
+
+@each_copying_scenario
+@pytest.mark.parametrize("can_copy", [True, False], ids=["copied", "read-and-written"])
+@pytest.mark.parametrize("left", [0, 100, -1], ids="{}-left".format)
+def test_a_file_that_lost_its_end_is_not_delivered_in_part(
+    left: int, can_copy: bool, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first recipient's copy is the file itself; here no file may become one."""
+    server = Server(tmp_path / "store", scenario, WAYS["fsync"])
+
+    def shorten(message: Message) -> None:
+        assert message.file is not None
+        size = os.fstat(message.file).st_size
+        os.ftruncate(message.file, left if left >= 0 else size + left)
+
+    def refuse(*_: int) -> int:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    server.before_delivery = shorten
+    with monkeypatch.context() as patched:
+        if not can_copy:
+            patched.setattr(os, "copy_file_range", refuse)
+        outcomes = server.deliver(TEXT, Fault(errno.EXDEV, kind="link_unnamed"))
+    for outcome in (one for each in outcomes for one in each):
+        assert outcome.reply == replies.INTERNAL_FAULT.about(outcome.recipient.address)
+    assert not any(server.copies().values())
+    assert server.leftovers() == []
+    assert server.lost_descriptors() == []
+    server.before_delivery = lambda _: None
+    assert all(one.reply.is_success for each in server.deliver() for one in each)
+    server.disk.give_back()
+
+
+SPILLED = {name: one for name, one in SCENARIOS.items() if one.is_spilled}
+
+
+@each_way
+@pytest.mark.parametrize("scenario", SPILLED.values(), ids=SPILLED)
+@pytest.mark.parametrize(
+    "error", [errno.EXDEV, errno.ENOENT, errno.EMLINK, errno.EPERM], ids=errno.errorcode.get
+)
+def test_where_a_file_gets_no_name_all_copies_are_copied(
+    error: int, scenario: Scenario, way: Way, tmp_path: Path
+) -> None:
+    whole = right(scenario, tmp_path / "right")
+    server = Server(tmp_path / "store", scenario, way)
+    outcomes = server.deliver(TEXT, Fault(error, kind="link_unnamed"))
+    assert all(one.reply.is_success for each in outcomes for one in each)
+    assert not list(complaints(server, outcomes, whole, replies.INTERNAL_FAULT))
+    assert server.disk.made("copy")
+    assert server.leftovers() == []
+    assert server.lost_descriptors() == []
+    server.disk.give_back()
+
+
+@pytest.mark.parametrize("kind", ["create", "write", "copy", "sync", "rename"])
+def test_a_list_whose_other_member_fails_when_the_first_has_the_file(
+    kind: str, tmp_path: Path
+) -> None:
+    """What was adopted goes again, and whoever comes next gets a copy all the same."""
+    scenario = Scenario(((TEAM, ALICE),), is_open=True, is_spilled=True)
+    server = Server(tmp_path / "store", scenario, WAYS["fsync"])
+    (outcomes,) = server.deliver(TEXT, Fault(errno.ENOSPC, kind=kind, under="example.org/bob"))
+    assert len(server.disk.made("link_unnamed")) == 1
+    team, alice = outcomes
+    assert team.reply == replies.STORAGE_FULL.about(TEAM.address)
+    assert alice.reply.is_success
+    copies = server.copies()
+    assert [len(copies[name]) for name in ("alice", "bob")] == [1, 0]
+    assert server.leftovers() == []
+    assert server.lost_descriptors() == []
+    server.disk.give_back()
 
 
 @contextmanager

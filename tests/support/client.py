@@ -76,6 +76,13 @@ class Client:
         """Hang up, without a word."""
         self._connection.close()
 
+    def leave(self) -> None:
+        """Say no more, wait until the server has hung up, and hang up."""
+        with self:
+            self._connection.shutdown(socket.SHUT_WR)
+            while self._connection.recv(65536):
+                pass
+
     def start_tls(self, context: ssl.SSLContext) -> None:
         """The handshake that follows the reply to STARTTLS."""
         self._connection = _secured(self._connection, context)

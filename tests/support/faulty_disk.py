@@ -1,19 +1,22 @@
 """A disk that keeps a diary and fails when it is told to; the real disk lies beneath.
 
 Promises: every call is written down, with its place below the root, before anything else happens.
-A call that fails does what the kernel would have done by then: half of a write is on the disk, a
-descriptor whose close fails is closed all the same, and nothing else has happened. What fsync and
-syncfs do cannot be seen without a power cut, so they are written down and not done.
+A call that fails does what the kernel would have done by then: half of a write or of a copy is on
+the disk, a descriptor whose close fails is closed all the same, and nothing else has happened. What
+fsync and syncfs do cannot be seen without a power cut, so they are written down and not done.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 from lmtpd.delivery.disk import UNNAMED, Disk
 
@@ -25,18 +28,36 @@ KINDS = (
     "identity_at",
     "is_plain_directory",
     "is_mount_point",
+    "names",
     "create",
     "create_unnamed",
     "write",
-    "read",
+    "copy",
     "sync",
     "sync_filesystem",
+    "link_unnamed",
+    "duplicate",
     "link",
     "rename",
     "unlink",
     "close",
 )
 """Every call that can fail; whether syncfs is of use here is a question with an answer."""
+
+
+@contextmanager
+def without_tmpfile() -> Iterator[None]:
+    """A kernel, or a file system, that knows no O_TMPFILE: FUSE as a rule, and NFS."""
+    really_open = os.open
+
+    def open_without(path: str, flags: int, *args: int, **kwargs: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return really_open(path, flags, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "open", open_without)
+        yield
 
 
 def open_descriptors() -> int:
@@ -131,7 +152,7 @@ class FaultyDisk(Disk):
         self._write_down("identity", self.place(descriptor))
         return super().identity(descriptor)
 
-    def identity_at(self, path: Path) -> tuple[int, int]:
+    def identity_at(self, path: str) -> tuple[int, int]:
         self._write_down("identity_at", self._relative(path))
         return super().identity_at(path)
 
@@ -143,27 +164,37 @@ class FaultyDisk(Disk):
         self._write_down("is_mount_point", self.place(directory))
         return super().is_mount_point(directory) if self.is_mounted is None else self.is_mounted
 
+    def names(self, directory: int) -> list[str]:
+        self._write_down("names", self.place(directory))
+        return super().names(directory)
+
     def create(self, name: str, parent: int) -> int:
         place = self._below(parent, name)
         self._write_down("create", place)
         return self._opened(super().create(name, parent), place)
 
-    def create_unnamed(self, parent: int) -> int:
+    def create_unnamed(self, parent: int) -> tuple[int, bool]:
         place = self._below(parent, UNNAMED)
         self._write_down("create_unnamed", place)
-        return self._opened(super().create_unnamed(parent), place)
+        descriptor, can_be_named = super().create_unnamed(parent)
+        return self._opened(descriptor, place), can_be_named
 
-    def write(self, descriptor: int, data: bytes) -> None:
+    def write(self, descriptor: int, *pieces: bytes) -> None:
         try:
             self._write_down("write", self.place(descriptor))
         except BaseException:
+            data = b"".join(pieces)
             super().write(descriptor, data[: len(data) // 2])
             raise
-        super().write(descriptor, data)
+        super().write(descriptor, *pieces)
 
-    def read(self, descriptor: int, size: int, offset: int) -> bytes:
-        self._write_down("read", self.place(descriptor))
-        return super().read(descriptor, size, offset)
+    def copy(self, source: int, offset: int, size: int, target: int) -> None:
+        try:
+            self._write_down("copy", self.place(target))
+        except BaseException:
+            super().copy(source, offset, size // 2, target)
+            raise
+        super().copy(source, offset, size, target)
 
     def sync(self, descriptor: int) -> None:
         self._write_down("sync", self.place(descriptor))
@@ -176,6 +207,17 @@ class FaultyDisk(Disk):
     def can_sync_filesystem(self, descriptor: int) -> bool:
         os.fstat(descriptor)
         return self.has_syncfs
+
+    def link_unnamed(self, descriptor: int, name: str, parent: int) -> None:
+        place = self._below(parent, name)
+        self._write_down("link_unnamed", place)
+        super().link_unnamed(descriptor, name, parent)
+        self._places[descriptor] = place
+
+    def duplicate(self, descriptor: int) -> int:
+        place = self.place(descriptor)
+        self._write_down("duplicate", place)
+        return self._opened(super().duplicate(descriptor), place)
 
     def link(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
         self._write_down("link", self._below(new_parent, new))

@@ -9,6 +9,7 @@ from typing import Any
 from lmtpd import config, wiring
 from lmtpd.delivery.agent import DeliveryAgent, Job, Outcome
 from lmtpd.delivery.disk import Disk
+from lmtpd.delivery.duplicates import Unconfirmed
 from lmtpd.log import Log
 from lmtpd.protocol.envelope import Peer, TlsInfo
 from lmtpd.recipients.verdict import Verdict
@@ -44,9 +45,8 @@ def services(
     is_stopping: bool = False,
 ) -> Services:
     """What `lmtpd.py serve` would build from these settings."""
-    return wiring.services(
-        config.load(None, {}, dict(settings)), runtime(log, is_stopping=is_stopping), disk
-    )
+    loaded = config.load(None, {}, dict(settings))
+    return wiring.services(loaded, runtime(log, is_stopping=is_stopping), Unconfirmed(), disk)
 
 
 class ScriptedTransport:
@@ -74,6 +74,13 @@ class ScriptedTransport:
                 return b""
             case other:
                 raise AssertionError(f"the server waits, but the script says {other}")
+
+    def has_input(self) -> bool:
+        """It says nothing before it has heard."""
+        return False
+
+    def acknowledge_at_once(self) -> None:
+        """Nothing is delayed here."""
 
     def sendall(self, data: bytes) -> None:
         """Keep what the server says until it is time to compare."""

@@ -11,6 +11,7 @@ import pytest
 
 from lmtpd.delivery.agent import DeliveryAgent, Job, Outcome
 from lmtpd.delivery.commit import CommitMode, GroupCommit
+from lmtpd.delivery.duplicates import Duplicates, Unconfirmed
 from lmtpd.delivery.layout import Layout
 from lmtpd.delivery.maildir import MaildirStore
 from lmtpd.delivery.message import Message
@@ -18,7 +19,7 @@ from lmtpd.delivery.tree import MaildirTree
 from lmtpd.failures import MailLoopError, UnsafeMailboxError
 from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address
-from lmtpd.protocol.envelope import Envelope, Peer, Recipient
+from lmtpd.protocol.envelope import BodyType, Envelope, Peer, Recipient
 from lmtpd.protocol.reply import Reply
 from tests.support.faulty_disk import Fault, FaultyDisk
 
@@ -53,6 +54,7 @@ class Server:
         self.agent = DeliveryAgent(
             store,
             GroupCommit(mode),
+            Duplicates(store, Unconfirmed(), 0),
             "host",
             quota_exceeded,
             lambda: 10.0**9,
@@ -67,13 +69,25 @@ class Server:
         is_spilled: bool = False,
         reverse_path: str = "sender@example.net",
     ) -> Job:
-        message = Message(self.tree, is_binary=is_binary)
-        message.append(text)
-        message.finish()
+        envelope = Envelope(
+            ID,
+            reverse_path,
+            recipients=list(recipients),
+            client_name="client",
+            body=BodyType.BINARY_MIME if is_binary else BodyType.EIGHT_BIT_MIME,
+        )
+        peer = Peer("192.0.2.1")
+        message = Message(self.tree, lambda: self.agent.lead(envelope, peer), is_binary=is_binary)
+        middle = len(text) // 2
+        message.append(text[:middle])
+        if is_spilled and middle > 100:
+            message.spill()
+        message.append(text[middle:])
         if is_spilled:
             message.spill()
-        envelope = Envelope(ID, reverse_path, recipients=list(recipients), client_name="client")
-        return Job(message, envelope, Peer("192.0.2.1"))
+        message.finish()
+        message.settle()
+        return Job(message, envelope, peer)
 
     def deliver_together(self, *jobs: Job) -> list[tuple[Outcome, ...]]:
         try:
@@ -188,10 +202,12 @@ def test_texts(text: bytes, stored: bytes, is_spilled: bool, server: Server) -> 
     assert own.count(b"\n") == 5
 
 
-def test_binary_is_stored_octet_for_octet(server: Server) -> None:
+@pytest.mark.parametrize("is_spilled", [False, True], ids=["memory", "file"])
+@pytest.mark.parametrize("name", ["alice", "bob"])
+def test_binary_is_stored_octet_for_octet(name: str, is_spilled: bool, server: Server) -> None:
     text = b"A: b\r\nReturn-Path: <x>\r\nC: d\r\n\r\n\0\xff\r\n\n\r"
-    server.deliver(ALICE, text=text, is_binary=True)
-    (copy,) = server.copies("alice")
+    server.deliver(ALICE, BOB, text=text, is_binary=True, is_spilled=is_spilled)
+    (copy,) = server.copies(name)
     own, body = copy.split(b"A: b\r\n")
     assert body == b"C: d\r\n\r\n\0\xff\r\n\n\r"
     assert own.count(b"\r\n") == own.count(b"\n") == 5
@@ -356,7 +372,7 @@ def test_quota(quota: Reply, tmp_path: Path) -> None:
 
 
 def test_a_loop_is_one_recipients_own(server: Server) -> None:
-    text = b"delivered-to: ALICE@example.org\r\n" + TEXT
+    text = b"Received: x\r\ndelivered-to: ALICE@example.org\r\n" + TEXT
     outcomes = server.deliver(BOB, ALICE, CAROL, text=text)
     assert said(outcomes) == [
         delivered(BOB),
@@ -376,7 +392,8 @@ def test_too_many_hops(server: Server) -> None:
 def test_what_was_delivered_is_known_when_it_comes_back(server: Server) -> None:
     server.deliver(ALICE)
     (copy,) = server.copies("alice")
-    (outcome,) = server.deliver(ALICE, text=copy.replace(b"\n", b"\r\n"))
+    passed_on = b"Received: from host by another\n" + copy
+    (outcome,) = server.deliver(ALICE, text=passed_on.replace(b"\n", b"\r\n"))
     assert outcome.reply == replies.MAIL_LOOP.about(ALICE.address)
 
 
@@ -487,12 +504,141 @@ def test_a_folder_that_cannot_be_made_durable_hurts_all_that_were_moved_there(
     assert not [*server.copies("alice"), *server.leftovers()]
 
 
-def test_a_message_that_cannot_be_read_hurts_no_other(server: Server) -> None:
-    long = server.job(ALICE, BOB, text=b"x" * 100_000, is_spilled=True)
-    with server.disk.failing(Fault(errno.EIO, kind="read")):
+def test_a_message_that_cannot_be_copied_hurts_no_other(server: Server) -> None:
+    long = server.job(ALICE, BOB, CAROL, text=b"x" * 100_000, is_spilled=True)
+    with server.disk.failing(Fault(errno.EIO, kind="copy")):
         first, second = server.deliver_together(long, server.job(ALICE))
-    assert said(first) == [replies.INTERNAL_FAULT.about(one.address) for one in (ALICE, BOB)]
+    failed = [replies.INTERNAL_FAULT.about(one.address) for one in (BOB, CAROL)]
+    assert said(first) == [delivered(ALICE), *failed]
     assert said(second) == [delivered(ALICE)]
+    assert not [*server.copies("bob"), *server.copies("carol"), *server.leftovers()]
+
+
+# Large messages: their own file is the first recipient's copy.
+
+
+@pytest.mark.parametrize("has_delivered_to", [True, False], ids=["named", "unnamed"])
+def test_the_lead_is_what_stands_on_top_of_the_first_copy(
+    has_delivered_to: bool, server: Server, linking: Server
+) -> None:
+    one = server if has_delivered_to else linking
+    job = one.job(BOB, ALICE)
+    lead = one.agent.lead(job.envelope, job.peer)
+    one.deliver_together(job)
+    (copy,) = one.copies("bob")
+    assert copy == lead + b"Subject: x\n\nbody\n"
+
+
+@pytest.mark.parametrize("is_spilled", [False, True], ids=["memory", "file"])
+def test_each_copy_has_its_own_fields(is_spilled: bool, server: Server) -> None:
+    recipients = (CAROL, ALICE, BOB)
+    outcomes = server.deliver(*recipients, is_spilled=is_spilled)
+    assert said(outcomes) == [delivered(one) for one in recipients]
+    for one, outcome in zip(recipients, outcomes, strict=True):
+        (copy,) = server.copies(one.address.local)
+        assert copy.splitlines()[1] == f"Delivered-To: {one.address}".encode()
+        assert copy.count(b"Return-Path") == copy.count(b"Received") == 1
+        assert copy.endswith(b"\nSubject: x\n\nbody\n")
+        assert f",S={len(copy)}," in outcome.names[0]
+    assert not server.leftovers()
+
+
+def test_a_large_message_is_written_once_and_copied_for_others(server: Server) -> None:
+    job = server.job(ALICE, BOB, is_spilled=True)
+    server.disk.calls.clear()
+    server.deliver_together(job)
+    assert [call.kind for call in server.disk.made("link_unnamed", "create", "write", "copy")] == [
+        "link_unnamed",
+        "create",
+        "write",
+        "copy",
+    ]
+
+
+def test_a_large_message_for_many_is_written_once_and_linked(linking: Server) -> None:
+    job = linking.job(ALICE, BOB, CAROL, is_spilled=True)
+    linking.disk.calls.clear()
+    (outcomes,) = linking.deliver_together(job)
+    assert said(outcomes) == [delivered(one) for one in (ALICE, BOB, CAROL)]
+    assert not linking.disk.made("create", "write", "copy")
+    assert len(linking.disk.made("link_unnamed")) == 1
+    assert len(linking.disk.made("link")) == 2
+    new = linking.root.glob("example.org/*/new/*")
+    assert len({path.stat().st_ino for path in new}) == 1
+
+
+def test_the_file_is_the_first_recipients_alone(server: Server) -> None:
+    """Its fields name them: where their copy fails, the others' are copied."""
+    text = b"Received: x\r\nDelivered-To: alice@example.org\r\n" + TEXT
+    outcomes = server.deliver(ALICE, BOB, text=text, is_spilled=True)
+    assert said(outcomes) == [replies.MAIL_LOOP.about(ALICE.address), delivered(BOB)]
+    assert not server.disk.made("link_unnamed")
+    (copy,) = server.copies("bob")
+    assert copy.startswith(b"Return-Path: <sender@example.net>\nDelivered-To: bob@example.org\n")
+
+
+def test_a_file_that_names_nobody_is_anybodys(linking: Server) -> None:
+    text = b"Received: x\r\nDelivered-To: alice@example.org\r\n" + TEXT
+    outcomes = linking.deliver(ALICE, BOB, CAROL, text=text, is_spilled=True)
+    assert said(outcomes)[1:] == [delivered(BOB), delivered(CAROL)]
+    assert [call.place.split("/")[1] for call in linking.disk.made("link_unnamed")] == ["bob"]
+
+
+@pytest.mark.parametrize("error", [errno.EXDEV, errno.ENOENT, errno.EMLINK])
+@pytest.mark.parametrize("has_delivered_to", [True, False], ids=["named", "unnamed"])
+def test_where_the_file_gets_no_name_it_is_copied(
+    has_delivered_to: bool, error: int, server: Server, linking: Server
+) -> None:
+    one = server if has_delivered_to else linking
+    job = one.job(ALICE, BOB, is_spilled=True)
+    with one.disk.failing(Fault(error, kind="link_unnamed")):
+        (outcomes,) = one.deliver_together(job)
+    assert said(outcomes) == [delivered(ALICE), delivered(BOB)]
+    assert len(one.copies("alice")) == len(one.copies("bob")) == 1
+    assert len(one.disk.made("copy")) == (2 if has_delivered_to else 1)
+    assert not one.leftovers()
+
+
+def test_a_descriptor_that_cannot_be_had_is_the_first_recipients_fault(server: Server) -> None:
+    job = server.job(ALICE, BOB, is_spilled=True)
+    with server.disk.failing(Fault(errno.EMFILE, kind="duplicate")):
+        (outcomes,) = server.deliver_together(job)
+    assert said(outcomes) == [replies.OUT_OF_RESOURCES.about(ALICE.address), delivered(BOB)]
+    assert not [*server.copies("alice"), *server.leftovers()]
+
+
+@pytest.mark.parametrize("kind", ["create", "write", "copy", "sync", "rename"])
+def test_a_list_of_which_the_second_fails_takes_the_adopted_copy_back(
+    kind: str, server: Server
+) -> None:
+    job = server.job(TEAM, is_spilled=True)
+    with server.disk.failing(Fault(errno.ENOSPC, kind=kind, under="example.org/bob")):
+        ((outcome,),) = server.deliver_together(job)
+    assert outcome.reply == replies.STORAGE_FULL.about(TEAM.address)
+    assert server.disk.made("link_unnamed")
+    assert not [*server.copies("alice"), *server.copies("bob"), *server.leftovers()]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "duplicate",
+        "link_unnamed",
+        "create",
+        "copy",
+        "sync",
+        "rename",
+    ],
+)
+def test_an_interrupted_delivery_of_a_large_message_leaves_nothing(
+    kind: str, server: Server
+) -> None:
+    job = server.job(TEAM, is_spilled=True)
+    with server.disk.failing(Fault(Interruption(), kind=kind)), pytest.raises(Interruption):
+        server.deliver_together(job)
+    assert not [*server.copies("alice"), *server.copies("bob"), *server.leftovers()]
+    kept = {f"example.org/{name}/{one}" for name in ("alice", "bob") for one in ("tmp", "new")}
+    assert set(server.disk.kept_open()) <= kept
 
 
 # Copies that are all the same.
@@ -594,7 +740,7 @@ def test_one_mailbox_under_two_names_of_its_domain(linking: Server) -> None:
 
 
 def test_a_loop_is_noticed_by_the_fields_of_others(linking: Server) -> None:
-    text = b"Delivered-To: bob@example.org\r\n" + TEXT
+    text = b"Received: x\r\nDelivered-To: bob@example.org\r\n" + TEXT
     outcomes = linking.deliver(ALICE, BOB, text=text)
     assert said(outcomes) == [delivered(ALICE), replies.MAIL_LOOP.about(BOB.address)]
     assert not linking.copies("bob")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 import pytest
 
 from lmtpd.delivery.commit import FROM_COUNT, Batch, CommitMode, Failures, GroupCommit
+from lmtpd.delivery.message import Message
 
 FULL = OSError(errno.ENOSPC, "full")
 BROKEN = OSError(errno.EIO, "broken")
@@ -59,18 +58,10 @@ class Copy:
         self.device = device
         self.name = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def write(self, fields: bytes, message: Message) -> None:
         raise NotImplementedError
 
-    def write(self, data: bytes) -> None:
+    def close(self) -> None:
         raise NotImplementedError
 
     def sync(self) -> None:

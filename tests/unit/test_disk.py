@@ -13,6 +13,7 @@ import pytest
 
 from lmtpd.delivery import disk as disk_module
 from lmtpd.delivery.disk import Disk
+from tests.support.faulty_disk import without_tmpfile
 
 
 @pytest.fixture
@@ -34,9 +35,6 @@ def test_a_file_and_its_way(disk: Disk, parent: int, tmp_path: Path) -> None:
     disk.write(file, b"0123456789")
     disk.sync(file)
     disk.sync(directory)
-    assert disk.read(file, 4, 2) == b"2345"
-    assert disk.read(file, 100, 8) == b"89"
-    assert disk.read(file, 100, 10) == b""
     disk.rename("f", directory, "g", parent)
     assert (tmp_path / "g").read_bytes() == b"0123456789"
     assert list((tmp_path / "d").iterdir()) == []
@@ -124,14 +122,232 @@ def test_short_writes_are_gone_on_with(
     most: int, disk: Disk, parent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = os.write
+
+    def write_some(file: int, data: bytes) -> int:
+        return whole(file, bytes(data)[:most])
+
     with monkeypatch.context() as patched:
-        patched.setattr(os, "write", lambda file, data: whole(file, bytes(data)[:most]))
+        patched.setattr(os, "write", write_some)
+        patched.setattr(os, "writev", lambda file, data: write_some(file, b"".join(data)))
         file = disk.create("f", parent)
         disk.write(file, b"0123456789")
         disk.write(file, b"")
-        disk.write(file, b"ab")
+        disk.write(file, b"a", b"", b"bcd", b"e")
+        disk.write(file, b"", b"fg")
     disk.close(file)
-    assert (tmp_path / "f").read_bytes() == b"0123456789ab"
+    assert (tmp_path / "f").read_bytes() == b"0123456789abcdefg"
+
+
+def test_pieces_are_written_one_behind_the_other(disk: Disk, parent: int, tmp_path: Path) -> None:
+    file = disk.create("f", parent)
+    disk.write(file, b"", b"ab", b"", b"cd" * 100_000)
+    disk.write(file, b"e")
+    disk.write(file)
+    disk.close(file)
+    assert (tmp_path / "f").read_bytes() == b"ab" + b"cd" * 100_000 + b"e"
+
+
+@pytest.mark.parametrize("is_short", [False, True], ids=["at-once", "later"])
+def test_a_write_that_fails_is_an_error(
+    is_short: bool, disk: Disk, parent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel writes what fits; only the next call says why it was not more."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = disk.create("f", parent)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "writev", (lambda *_: 3) if is_short else full)
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            disk.write(file, b"ab", b"cd")
+    disk.close(file)
+
+
+# Parts of files.
+
+REFUSALS = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
+OCTETS = bytes(range(256)) * 3000  # more than is read at once
+
+
+def copied(disk: Disk, parent: int, offset: int, size: int) -> bytes:
+    """What the copy of a part of OCTETS adds to a file that begins with `first`."""
+    source, target = disk.create("source", parent), disk.create("target", parent)
+    disk.write(source, OCTETS)
+    disk.write(target, b"first")
+    disk.copy(source, offset, size, target)
+    disk.write(target, b"last")
+    content = os.pread(target, len(OCTETS) + 100, 0)
+    assert os.lseek(source, 0, os.SEEK_CUR) == len(OCTETS), "the source is not touched"
+    disk.close(source)
+    disk.close(target)
+    assert content.startswith(b"first")
+    assert content.endswith(b"last")
+    return content[5:-4]
+
+
+PARTS = [(0, len(OCTETS)), (1000, len(OCTETS) - 1000), (7, 13), (7, 0), (len(OCTETS), 0)]
+
+
+@pytest.mark.parametrize(("offset", "size"), PARTS)
+def test_a_part_of_a_file_is_copied(offset: int, size: int, disk: Disk, parent: int) -> None:
+    assert copied(disk, parent, offset, size) == OCTETS[offset : offset + size]
+
+
+@pytest.mark.parametrize("most", [7000, 100_000])
+@pytest.mark.parametrize(("offset", "size"), PARTS)
+def test_short_copies_are_gone_on_with(
+    offset: int, size: int, most: int, disk: Disk, parent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.copy_file_range
+    monkeypatch.setattr(
+        os, "copy_file_range", lambda one, to, size, at: whole(one, to, min(size, most), at)
+    )
+    assert copied(disk, parent, offset, size) == OCTETS[offset : offset + size]
+
+
+@pytest.mark.parametrize("most", [None, 7000])
+@pytest.mark.parametrize("refusal", REFUSALS, ids=errno.errorcode.get)
+def test_what_the_kernel_does_not_copy_is_read_and_written(
+    refusal: int,
+    most: int | None,
+    disk: Disk,
+    parent: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when it refuses in the middle."""
+    real_copy, real_write = os.copy_file_range, os.write
+    turns = 0
+
+    def refuse_later(source: int, target: int, _: int, at: int) -> int:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            return real_copy(source, target, 10, at)
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(os, "copy_file_range", refuse_later)
+    monkeypatch.setattr(os, "write", lambda file, data: real_write(file, bytes(data)[:most]))
+    assert copied(disk, parent, 1000, len(OCTETS) - 2000) == OCTETS[1000:-1000]
+    assert turns > 2
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EDQUOT], ids=errno.errorcode.get)
+def test_other_faults_of_a_copy_are_told(
+    error: int, disk: Disk, parent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: int) -> int:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "copy_file_range", fail)
+    with pytest.raises(OSError, match=os.strerror(error)) as caught:
+        disk.copy(parent, 0, 1, parent)
+    assert caught.value.errno == error
+
+
+@pytest.mark.parametrize("is_refused", [False, True], ids=["copied", "read-and-written"])
+@pytest.mark.parametrize(("offset", "size"), [(0, 11), (5, 6), (10, 1), (100, 1)])
+def test_a_file_that_is_too_short_is_an_error(
+    offset: int,
+    size: int,
+    is_refused: bool,
+    disk: Disk,
+    parent: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: int) -> int:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    if is_refused:
+        monkeypatch.setattr(os, "copy_file_range", refuse)
+    source, target = disk.create("source", parent), disk.create("target", parent)
+    disk.write(source, b"0123456789")
+    with pytest.raises(OSError, match="shorter") as caught:
+        disk.copy(source, offset, size, target)
+    assert caught.value.errno == errno.EIO
+    disk.close(source)
+    disk.close(target)
+
+
+# Files that get their name later.
+
+
+def unnamed(disk: Disk, parent: int) -> int:
+    """A file without a name, on a file system that can give it one."""
+    descriptor, can_be_named = disk.create_unnamed(parent)
+    assert can_be_named
+    disk.write(descriptor, b"octets")
+    return descriptor
+
+
+def test_an_unnamed_file_gets_a_name(disk: Disk, parent: int, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    directory = disk.open_directory("d", parent)
+    before = os.umask(0)
+    try:
+        file = unnamed(disk, parent)
+    finally:
+        os.umask(before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d"]
+    disk.link_unnamed(file, "f", directory)
+    path = tmp_path / "d" / "f"
+    assert path.read_bytes() == b"octets"
+    assert not path.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_nlink == 1
+    assert not os.get_inheritable(file)
+    disk.close(file)
+    disk.close(directory)
+    assert path.read_bytes() == b"octets"
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling"])
+def test_a_name_that_is_taken_is_not_given(
+    kind: str, disk: Disk, parent: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "name"
+    if kind == "file":
+        path.write_text("old")
+    else:
+        path.symlink_to("." if kind == "link" else "nowhere")
+    file = unnamed(disk, parent)
+    with pytest.raises(FileExistsError):
+        disk.link_unnamed(file, "name", parent)
+    disk.close(file)
+    assert kind != "file" or path.read_text() == "old"
+
+
+def test_a_file_that_lost_its_name_gets_no_other(disk: Disk, parent: int) -> None:
+    """So it is with an unnamed file that had one for a moment, and with one that was aborted."""
+    file = unnamed(disk, parent)
+    disk.link_unnamed(file, "f", parent)
+    disk.unlink("f", parent)
+    with pytest.raises(FileNotFoundError):
+        disk.link_unnamed(file, "f", parent)
+    disk.close(file)
+
+
+def test_a_directory_without_a_name_takes_none(disk: Disk, parent: int, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    directory = disk.open_directory("d", parent)
+    (tmp_path / "d").rmdir()
+    file = unnamed(disk, parent)
+    with pytest.raises(FileNotFoundError):
+        disk.link_unnamed(file, "f", directory)
+    disk.close(file)
+    disk.close(directory)
+
+
+def test_a_second_descriptor_outlives_the_first(disk: Disk, parent: int, tmp_path: Path) -> None:
+    file = unnamed(disk, parent)
+    other = disk.duplicate(file)
+    assert other != file
+    assert not os.get_inheritable(other)
+    disk.close(file)
+    disk.link_unnamed(other, "f", parent)
+    disk.close(other)
+    assert (tmp_path / "f").read_bytes() == b"octets"
 
 
 def test_a_path_and_a_descriptor_of_one_directory_are_one(
@@ -139,9 +355,9 @@ def test_a_path_and_a_descriptor_of_one_directory_are_one(
 ) -> None:
     (tmp_path / "link").symlink_to(".")
     for path in (tmp_path, tmp_path / "link"):
-        assert disk.identity_at(path) == disk.identity(parent)
+        assert disk.identity_at(str(path)) == disk.identity(parent)
     with pytest.raises(FileNotFoundError):
-        disk.identity_at(tmp_path / "missing")
+        disk.identity_at(str(tmp_path / "missing"))
 
 
 def test_plain_directories(disk: Disk, tmp_path: Path) -> None:
@@ -173,7 +389,7 @@ def test_a_second_name(disk: Disk, parent: int, tmp_path: Path) -> None:
 def test_a_closed_descriptor_is_an_error(disk: Disk, parent: int) -> None:
     descriptor = os.dup(parent)
     disk.close(descriptor)
-    for call in (disk.close, disk.sync, disk.sync_filesystem, disk.identity):
+    for call in (disk.close, disk.sync, disk.sync_filesystem, disk.identity, disk.duplicate):
         with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
             call(descriptor)
     assert not disk.can_sync_filesystem(descriptor)
@@ -258,24 +474,18 @@ def test_a_file_system_that_cannot_be_asked_gets_fsync(system: pytest.MonkeyPatc
     assert not given(system, FakeLibrary(0xEF53, -1), "6.1.0").can_sync_filesystem(0)
 
 
-def test_an_unnamed_file_where_the_file_system_has_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unnamed_file_where_the_file_system_has_none(tmp_path: Path) -> None:
     """FUSE as a rule, and NFS: it has a name for a moment."""
-    really_open = os.open
-
-    def open_without_tmpfile(path: str, flags: int, *args: int, **kwargs: int) -> int:
-        if flags & os.O_TMPFILE == os.O_TMPFILE:
-            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-        return really_open(path, flags, *args, **kwargs)
-
     disk = Disk()
     parent = disk.open_root(tmp_path)
-    monkeypatch.setattr(os, "open", open_without_tmpfile)
-    descriptor = disk.create_unnamed(parent)
+    with without_tmpfile():
+        descriptor, can_be_named = disk.create_unnamed(parent)
+    assert not can_be_named
     disk.write(descriptor, b"octets")
-    assert disk.read(descriptor, 100, 0) == b"octets"
+    assert os.pread(descriptor, 100, 0) == b"octets"
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        disk.link_unnamed(descriptor, "name", parent)
     disk.close(descriptor)
     disk.close(parent)
 

@@ -6,7 +6,7 @@ import errno
 import resource
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,12 @@ import pytest
 from lmtpd.delivery.folders import FEWEST_OPEN, MOST_OPEN, OpenMaildir, OpenMaildirs, open_maildir
 from lmtpd.delivery.layout import Layout
 from lmtpd.delivery.maildir import MaildirStore
+from lmtpd.delivery.message import Message
 from lmtpd.delivery.tree import MaildirTree
 from lmtpd.failures import LinkOutsideError, StoreVanishedError
 from tests.support.faulty_disk import Fault, FaultyDisk, open_descriptors
 
-ALICE = ("example.org", "alice")
+ALICE, BOB = ("example.org", "alice"), ("example.org", "bob")
 NAMES = ("tmp", "new", "cur")
 
 
@@ -200,7 +201,7 @@ def test_mail_goes_where_the_mailbox_is(change: Change, tree: MaildirTree, home:
     store = MaildirStore(Layout("{domain}/{local}"), tree, "host")
 
     def deliver() -> str:
-        with store.begin("alice@example.org", "1") as delivery:
+        with closing(store.begin(ALICE, "1")) as delivery:
             delivery.sync()
             delivery.publish()
             delivery.sync_folder()
@@ -239,14 +240,15 @@ def test_a_tmp_that_was_replaced_hinders_no_delivery(
 ) -> None:
     """A file that was made in the directory without a name could not be moved into new/."""
     store = MaildirStore(Layout("{domain}/{local}"), tree, "host")
-    store.begin("alice@example.org", "1").__exit__(None, None, None)
+    store.begin(ALICE, "1").close()
     change(home / "tmp")
-    with store.begin("bob@example.org", "1") as source:
-        source.write(b"x")
-        same = store.begin_same("alice@example.org", source) if is_linked else None
-        with same or store.begin("alice@example.org", "1") as delivery:
+    message = Message(tree, bytes, is_binary=True)
+    with closing(store.begin(BOB, "1")) as source:
+        source.write(b"x", message)
+        same = store.begin_same(ALICE, "1", source) if is_linked else None
+        with closing(same or store.begin(ALICE, "1")) as delivery:
             if not same:
-                delivery.write(b"x")
+                delivery.write(b"x", message)
             source.sync()
             delivery.sync()
             delivery.publish()
@@ -256,6 +258,36 @@ def test_a_tmp_that_was_replaced_hinders_no_delivery(
     assert path.read_bytes() == b"x"
     assert {path.parent.name for path in tree.root.rglob("*") if path.is_file()} == {"new"}
     assert len(disk.kept_open()) == 4
+
+
+@pytest.mark.parametrize(
+    "change", [_replaced, _emptied, _renewed], ids=lambda one: one.__name__[1:]
+)
+def test_a_tmp_that_was_replaced_is_no_place_for_a_messages_file(
+    change: Change, tree: MaildirTree, home: Path, disk: FaultyDisk
+) -> None:
+    """A directory without a name takes no file; the mailbox is opened anew, and gets a copy."""
+    store = MaildirStore(Layout("{domain}/{local}"), tree, "host")
+    store.begin(ALICE, "1").close()
+    change(home / "tmp")
+    message = Message(tree, lambda: b"F: lead\n", is_binary=True)
+    message.append(b"\nx")
+    message.spill()
+    message.finish()
+    message.settle()
+    adopted = store.adopt(ALICE, "1", message)
+    with closing(adopted or store.begin(ALICE, "1")) as delivery:
+        if not adopted:
+            delivery.write(b"F: lead\n", message)
+        delivery.sync()
+        delivery.publish()
+        delivery.sync_folder()
+    message.close()
+    store.rest()
+    (path,) = (home / "new").iterdir()
+    assert path.read_bytes() == b"F: lead\n\nx"
+    assert [path for path in tree.root.rglob("*") if path.is_file()] == [path]
+    assert len(disk.kept_open()) == 2
 
 
 def test_deliveries_that_are_under_way_keep_what_they_began_with(
@@ -468,7 +500,7 @@ def test_where_the_kernel_has_none_left_the_next_deliveries_get_theirs(tree: Mai
 
 def deliver_to(store: MaildirStore, mailbox: str) -> None:
     try:
-        with store.begin(mailbox, "1") as delivery:
+        with closing(store.begin(store.locate(mailbox), "1")) as delivery:
             delivery.sync()
             delivery.publish()
     finally:

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 
 from lmtpd.delivery.disk import Disk
 from lmtpd.delivery.layout import Layout
-from lmtpd.delivery.maildir import MaildirDelivery, MaildirStore, Sizes
+from lmtpd.delivery.maildir import MaildirDelivery, MaildirStore
+from lmtpd.delivery.message import Message
+from lmtpd.delivery.store import Place
 from lmtpd.delivery.tree import MaildirTree
 from lmtpd.failures import UnsafeMailboxError
 from tests.support.faulty_disk import Call, Fault, FaultyDisk, open_descriptors
@@ -28,11 +30,17 @@ from tests.support.faulty_disk import Call, Fault, FaultyDisk, open_descriptors
 MAILBOX = "alice@example.org"
 ID = "0123456789abcdef"
 PLACE = "example.org/alice"
+AT = ("example.org", "alice")
+FIELDS = b"Return-Path: <>\n"
 NOW_NS = 1_700_000_000_012_345_678
 NAME = re.compile(
     r"(?P<seconds>\d+)\.M(?P<microseconds>\d{6})P(?P<process>\d+)Q(?P<count>\d+)R(?P<id>[0-9a-f]+)"
     r"\.(?P<host>[^/:,]+),S=(?P<size>\d+),W=(?P<wire_size>\d+)"
 )
+
+
+class Interruption(BaseException):
+    """Stands for what is no Exception: a signal, the end of a greenlet."""
 
 
 def make_store(root: Path, disk: Disk, host: str = "mx.example.org") -> MaildirStore:
@@ -49,10 +57,20 @@ def publish(delivery: MaildirDelivery) -> str:
     return delivery.name
 
 
-def deliver(store: MaildirStore, *pieces: bytes) -> str:
-    with store.begin(MAILBOX, ID) as delivery:
-        for piece in pieces:
-            delivery.write(piece)
+def message(store: MaildirStore, content: bytes, *, is_spilled: bool = False) -> Message:
+    """A complete message; FIELDS are its lead."""
+    made = Message(store._tree, lambda: FIELDS, is_binary=True)
+    made.append(content)
+    if is_spilled:
+        made.spill()
+    made.finish()
+    made.settle()
+    return made
+
+
+def deliver(store: MaildirStore, content: bytes, fields: bytes = b"") -> str:
+    with closing(store.begin(AT, ID)) as delivery:
+        delivery.write(fields, message(store, content))
         delivery.sync()
         publish(delivery)
     store.rest()
@@ -94,7 +112,6 @@ IN_NEW = f"{PLACE}/new/NAME.mx.example.org,S=5,W=6"
 WRITTEN = [
     ("create", IN_TMP),
     ("write", IN_TMP),
-    ("write", IN_TMP),
     ("sync", IN_TMP),
     ("close", IN_TMP),
     ("rename", IN_NEW),
@@ -107,7 +124,7 @@ def test_every_call_of_a_delivery_into_a_mailbox_that_is_open(
 ) -> None:
     deliver(store, b"first\n")
     disk.calls.clear()
-    deliver(store, b"Hi", b"!?\n")
+    deliver(store, b"!?\n", b"Hi")
     assert shortened(disk.calls) == [("identity_at", f"{PLACE}/new"), *WRITTEN]
 
 
@@ -118,7 +135,7 @@ def test_every_call_of_a_delivery_into_a_mailbox_that_is_there_and_not_open(
     store = MaildirStore(Layout("{domain}/{local}"), tree, "mx.example.org")
     store.create(MAILBOX)
     disk.calls.clear()
-    deliver(store, b"Hi", b"!?\n")
+    deliver(store, b"!?\n", b"Hi")
     assert shortened(disk.calls) == [
         ("open_root", "."),
         ("open_directory", "example.org"),
@@ -161,8 +178,8 @@ def test_every_change_of_a_delivery_into_a_new_mailbox(
 
 
 def test_each_step_of_a_delivery(store: MaildirStore, disk: FaultyDisk, tmp_path: Path) -> None:
-    with store.begin(MAILBOX, ID) as delivery:
-        delivery.write(b"Hi!?\n")
+    with closing(store.begin(AT, ID)) as delivery:
+        delivery.write(b"", message(store, b"Hi!?\n"))
         assert disk.made("rename") == []
         delivery.sync()
         delivery.sync()
@@ -180,8 +197,8 @@ def test_each_step_of_a_delivery(store: MaildirStore, disk: FaultyDisk, tmp_path
 
 
 def test_what_is_retracted_is_gone(store: MaildirStore, disk: FaultyDisk, tmp_path: Path) -> None:
-    with store.begin(MAILBOX, ID) as delivery:
-        delivery.write(b"Hi!?\n")
+    with closing(store.begin(AT, ID)) as delivery:
+        delivery.write(b"", message(store, b"Hi!?\n"))
         delivery.publish()
         delivery.retract()
     assert files(tmp_path) == []
@@ -191,8 +208,8 @@ def test_what_is_retracted_is_gone(store: MaildirStore, disk: FaultyDisk, tmp_pa
 def test_the_file_system_is_synced_by_any_delivery_on_it(tmp_path: Path) -> None:
     disk = FaultyDisk(has_syncfs=True)
     store = make_store(tmp_path, disk)
-    with store.begin(MAILBOX, ID) as delivery:
-        delivery.write(b"x")
+    with closing(store.begin(AT, ID)) as delivery:
+        delivery.write(b"", message(store, b"x"))
         assert delivery.can_sync_filesystem()
         disk.calls.clear()
         delivery.sync_filesystem()
@@ -206,15 +223,15 @@ def test_the_file_system_is_synced_by_any_delivery_on_it(tmp_path: Path) -> None
 
 
 def test_nothing_is_written_behind_the_fsync(store: MaildirStore) -> None:
-    with store.begin(MAILBOX, ID) as delivery:
+    with closing(store.begin(AT, ID)) as delivery:
         delivery.sync()
         with pytest.raises(ValueError, match="sync"):
-            delivery.write(b"late")
+            delivery.write(b"", message(store, b"late"))
 
 
 def test_what_was_delivered(store: MaildirStore, tmp_path: Path) -> None:
     before = open_descriptors() + KEPT_OPEN
-    name = deliver(store, b"Subject: x\n\n", b"", b"bo", b"dy\n")
+    name = deliver(store, b"\nbody\n", b"Subject: x\n")
     assert files(tmp_path) == [f"{PLACE}/new/{name}"]
     assert (tmp_path / PLACE / "new" / name).read_bytes() == b"Subject: x\n\nbody\n"
     assert open_descriptors() == before
@@ -262,7 +279,7 @@ def test_create_makes_an_empty_maildir_durably(
 
 @pytest.mark.parametrize("mailbox", ["", "alice", "../x@example.org", "a%2Fb@example.org"])
 def test_unsafe_mailboxes(mailbox: str, store: MaildirStore, tmp_path: Path) -> None:
-    for attempt in (store.locate, store.create, lambda name: store.begin(name, ID)):
+    for attempt in (store.locate, store.create, lambda name: store.begin(store.locate(name), ID)):
         with pytest.raises(UnsafeMailboxError):
             attempt(mailbox)
     assert list(tmp_path.iterdir()) == []
@@ -345,7 +362,10 @@ def test_the_time_is_now_by_default(disk: Disk, tmp_path: Path) -> None:
 
 # Sizes.
 
-LINE_ENDS = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\n\n", b"a", b"\0", b""]))
+LINE_ENDS = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\n\n", b"a", b"\0", b""])).map(
+    b"".join
+)
+LINES = LINE_ENDS.map(lambda lines: lines and lines + b"\n")
 
 
 @pytest.fixture(scope="module")
@@ -356,49 +376,188 @@ def sized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MaildirSto
     disk.give_back()
 
 
-@given(pieces=st.lists(LINE_ENDS.map(b"".join)))
-def test_sizes_in_the_name(sized: tuple[MaildirStore, Path], pieces: list[bytes]) -> None:
+@pytest.mark.parametrize("way", ["written", "copied", "adopted"])
+@given(lead=LINES, fields=LINES, pieces=st.lists(LINE_ENDS))
+def test_sizes_in_the_name(
+    way: str, sized: tuple[MaildirStore, Path], lead: bytes, fields: bytes, pieces: list[bytes]
+) -> None:
     store, root = sized
-    name = deliver(store, *pieces)
-    path = root / PLACE / "new" / name
+    made = Message(store._tree, lambda: lead, is_binary=True)
+    for piece in pieces:
+        made.append(piece)
+        if way != "written":
+            made.spill()
+    made.finish()
+    made.settle()
+    adopted = store.adopt(AT, ID, made) if way == "adopted" and pieces else None
+    with closing(adopted or store.begin(AT, ID)) as delivery:
+        if not adopted:
+            delivery.write(fields, made)
+        publish(delivery)
+    made.close()
+    store.rest()
+    path = root / PLACE / "new" / delivery.name
     stored = path.read_bytes()
     path.unlink()
-    assert stored == b"".join(pieces)
+    assert stored == (lead if adopted else fields) + b"".join(pieces)
     on_the_wire = re.sub(rb"(?<!\r)\n", b"\r\n", stored)
-    assert name.endswith(f",S={len(stored)},W={len(on_the_wire)}")
+    assert delivery.name.endswith(f",S={len(stored)},W={len(on_the_wire)}")
+
+
+# A message's own file.
+
+
+def test_a_file_is_adopted(store: MaildirStore, disk: FaultyDisk, tmp_path: Path) -> None:
+    deliver(store, b"first\n")
+    (first,) = files(tmp_path)
+    made = message(store, b"Hi!?\n", is_spilled=True)
+    before = open_descriptors()
+    disk.calls.clear()
+    delivery = store.adopt(AT, ID, made)
+    assert delivery
+    assert [Path(name).parent.name for name in files(tmp_path)] == ["new", "tmp"]
+    delivery.sync()
+    publish(delivery)
+    delivery.close()
+    assert disk.calls[1] == ("duplicate", ".incoming-")
+    assert [kind for kind, _ in disk.calls] == [
+        "identity_at",
+        "duplicate",
+        "link_unnamed",
+        "sync",
+        "close",
+        "rename",
+        "sync",
+    ]
+    assert open_descriptors() == before
+    made.close()
+    store.rest()
+    (path,) = {tmp_path / name for name in files(tmp_path)} - {tmp_path / first}
+    assert path.name == delivery.name
+    assert path.read_bytes() == FIELDS + b"Hi!?\n"
+    assert NAME.fullmatch(path.name)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_nlink == 1
+
+
+def test_what_is_in_memory_is_not_adopted(
+    store: MaildirStore, disk: FaultyDisk, tmp_path: Path
+) -> None:
+    disk.calls.clear()
+    assert store.adopt(AT, ID, message(store, b"x")) is None
+    assert disk.calls == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_adopted_file_may_be_copied_and_linked(store: MaildirStore, tmp_path: Path) -> None:
+    made = message(store, b"Hi\n", is_spilled=True)
+    adopted = store.adopt(AT, ID, made)
+    assert adopted
+    same = store.begin_same(("example.org", "bob"), ID, adopted)
+    assert same
+    other = store.begin(("example.org", "carol"), ID)
+    other.write(b"For: carol\n", made)
+    for delivery in (adopted, same, other):
+        delivery.sync()
+    for delivery in (adopted, same, other):
+        publish(delivery)
+        delivery.close()
+    made.close()
+    contents = {name.split("/")[1]: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    assert contents == {
+        "alice": FIELDS + b"Hi\n",
+        "bob": FIELDS + b"Hi\n",
+        "carol": b"For: carol\nHi\n",
+    }
+    assert adopted.name.endswith(",S=19,W=21")
+    assert same.name.endswith(",S=19,W=21")
+    assert other.name.endswith(",S=14,W=16")
+    store.rest()
+
+
+def test_an_adopted_file_that_is_not_published_is_gone(store: MaildirStore, tmp_path: Path) -> None:
+    """It can still be copied, but gets no name a second time."""
+    before = open_descriptors() + KEPT_OPEN
+    made = message(store, b"Hi\n", is_spilled=True)
+    adopted = store.adopt(AT, ID, made)
+    assert adopted
+    adopted.close()
+    assert files(tmp_path) == []
+    assert store.adopt(AT, ID, made) is None
+    with closing(store.begin(AT, ID)) as delivery:
+        delivery.write(b"", made)
+        delivery.publish()
+    made.close()
+    assert (tmp_path / PLACE / "new" / delivery.name).read_bytes() == b"Hi\n"
+    store.rest()
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize(
-    ("pieces", "sizes"),
+    "number",
+    [errno.EXDEV, errno.ENOENT, errno.EMLINK, errno.EPERM, errno.EACCES, errno.EEXIST],
+    ids=errno.errorcode.get,
+)
+def test_where_a_file_gets_no_name(
+    number: int, store: MaildirStore, disk: FaultyDisk, tmp_path: Path
+) -> None:
+    made = message(store, b"Hi\n", is_spilled=True)
+    before = open_descriptors() + KEPT_OPEN
+    with disk.failing(Fault(number, kind="link_unnamed")):
+        assert store.adopt(AT, ID, made) is None
+    assert files(tmp_path) == []
+    assert open_descriptors() == before
+    made.close()
+
+
+def test_a_mailbox_that_cannot_be_opened_adopts_nothing(
+    store: MaildirStore, disk: FaultyDisk, tmp_path: Path
+) -> None:
+    made = message(store, b"Hi\n", is_spilled=True)
+    before = open_descriptors()
+    fault = Fault(errno.EACCES, kind="make_directory", under=PLACE)
+    with disk.failing(fault), pytest.raises(PermissionError):
+        store.adopt(AT, ID, made)
+    assert files(tmp_path) == []
+    assert open_descriptors() == before
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "kind",
     [
-        ((), (0, 0)),
-        ((b"\n",), (1, 2)),
-        ((b"\r\n",), (2, 2)),
-        ((b"\r", b"\n"), (2, 2)),
-        ((b"\r", b"", b"\n"), (2, 2)),
-        ((b"\r", b"\r", b"\n"), (3, 3)),
-        ((b"\r\n", b"\n"), (3, 4)),
-        ((b"\r", b"\n\n"), (3, 4)),
-        ((b"\n", b"\r"), (2, 3)),
-        ((b"a\r", b"b\n"), (4, 5)),
+        "duplicate",
+        "link_unnamed",
     ],
 )
-def test_sizes_across_writes(
-    pieces: tuple[bytes, ...], sizes: tuple[int, int], store: MaildirStore
+def test_an_adoption_that_is_interrupted_leaves_nothing(
+    kind: str, store: MaildirStore, disk: FaultyDisk, tmp_path: Path
 ) -> None:
-    expected = "S={},W={}".format(*sizes)
-    assert deliver(store, *pieces).endswith(f",{expected}")
-    counted = Sizes()
-    for piece in pieces:
-        counted.add(piece)
-    assert str(counted) == expected
+    made = message(store, b"Hi\n", is_spilled=True)
+    before = open_descriptors() + KEPT_OPEN
+    with disk.failing(Fault(Interruption(), kind=kind)), pytest.raises(Interruption):
+        store.adopt(AT, ID, made)
+    assert files(tmp_path) == []
+    assert open_descriptors() == before
+    made.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE], ids=errno.errorcode.get)
+def test_descriptors_that_are_scarce_for_an_adoption_are_given_back(
+    number: int, store: MaildirStore, disk: FaultyDisk
+) -> None:
+    for count in range(50):
+        store.begin(("example.org", f"m{count:03}"), ID).close()
+    kept = len(disk.kept_open())
+    made = message(store, b"Hi\n", is_spilled=True)
+    with disk.failing(Fault(number, kind="duplicate")), pytest.raises(OSError, match="Too many"):
+        store.adopt(AT, ID, made)
+    made.close()
+    store.rest()
+    assert len(disk.kept_open()) < kept
 
 
 # What is not delivered leaves nothing.
-
-
-class Interruption(BaseException):
-    """Stands for what is no Exception: a signal, the end of a greenlet."""
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2], ids=["begun", "written", "synced"])
@@ -409,9 +568,9 @@ def test_leaving_unpublished_leaves_nothing(
     before = open_descriptors() + KEPT_OPEN
 
     def attempt() -> None:
-        with store.begin(MAILBOX, ID) as delivery:
+        with closing(store.begin(AT, ID)) as delivery:
             if steps:
-                delivery.write(b"partly")
+                delivery.write(b"", message(store, b"partly"))
             if steps == 2:
                 delivery.sync()
             assert [Path(name).parent.name for name in files(tmp_path)] == ["tmp"]
@@ -449,7 +608,7 @@ def test_a_failure_up_to_the_rename_leaves_nothing(
     kept = files(tmp_path)
     with disk.failing(fault):
         try:
-            deliver(store, b"Hi", b"!?\n")
+            deliver(store, b"!?\n", b"Hi")
         except (OSError, Interruption):
             # An interruption behind the rename comes too late to undo it.
             late = {"new"} if isinstance(fault.error, Interruption) else set()
@@ -530,8 +689,8 @@ def test_descriptors_that_cannot_be_given_back_do_not_undo_a_delivery(
     store: MaildirStore, disk: FaultyDisk, tmp_path: Path
 ) -> None:
     """What is durable in new/ is delivered: to say otherwise would make a second copy."""
-    with disk.failing(), store.begin(MAILBOX, ID) as delivery:
-        delivery.write(b"x")
+    with disk.failing(), closing(store.begin(AT, ID)) as delivery:
+        delivery.write(b"", message(store, b"x"))
         delivery.publish()
         disk.faults.append(Fault(errno.EIO, kind="close"))
     store.rest()
@@ -547,23 +706,23 @@ def test_a_tmp_name_is_never_taken_over(store: MaildirStore, tmp_path: Path) -> 
     path = tmp_path / PLACE / "tmp" / name
     path.write_bytes(b"somebody's")
     with pytest.raises(FileExistsError):
-        store.begin(MAILBOX, ID)
+        store.begin(AT, ID)
     assert path.read_bytes() == b"somebody's"
 
 
 # Second names.
 
-OTHERS = ("bob@example.org", "carol@example.org", "dora@example.net")
+OTHERS = (("example.org", "bob"), ("example.org", "carol"), ("example.net", "dora"))
 
 
 def with_others(
-    store: MaildirStore, opened: ExitStack, *mailboxes: str
+    store: MaildirStore, opened: ExitStack, *places: Place
 ) -> tuple[MaildirDelivery, list[MaildirDelivery]]:
     """A copy for Alice, and second names of it for the others."""
-    source = opened.enter_context(store.begin(MAILBOX, ID))
-    source.write(b"Hi\n")
-    linked = [store.begin_same(mailbox, source) for mailbox in mailboxes]
-    return source, [opened.enter_context(one) for one in linked if one]
+    source = opened.enter_context(closing(store.begin(AT, ID)))
+    source.write(b"H", message(store, b"i\n"))
+    linked = [store.begin_same(place, ID, source) for place in places]
+    return source, [opened.enter_context(closing(one)) for one in linked if one]
 
 
 def test_second_names_have_the_same_octets(store: MaildirStore, tmp_path: Path) -> None:
@@ -603,11 +762,10 @@ def test_each_name_goes_its_own_way(
         for number in published:
             everyone[number].publish()
         everyone[-1].sync()
-    expected = sorted(
-        f"{domain}/{local}/new/{source.name or linked[0].name or linked[1].name}"
-        for local, domain in ((MAILBOX, *OTHERS)[number].split("@") for number in published)
-    )
-    assert files(tmp_path) == expected
+    places = ["/".join(one) for one in (AT, *OTHERS)]
+    expected = [f"{places[number]}/new/{everyone[number].name}" for number in published]
+    assert files(tmp_path) == sorted(expected)
+    assert {(tmp_path / name).read_bytes() for name in expected} <= {b"Hi\n"}
 
 
 @pytest.mark.parametrize("kind", ["sync", "close"])
@@ -631,7 +789,7 @@ def test_where_no_link_can_be_made(
 ) -> None:
     with ExitStack() as opened, disk.failing(Fault(number, kind="link")):
         source, _ = with_others(store, opened)
-        assert store.begin_same(OTHERS[0], source) is None
+        assert store.begin_same(OTHERS[0], ID, source) is None
         assert len(files(tmp_path)) == 1
 
 
@@ -639,15 +797,23 @@ def test_a_second_name_is_not_written_to(store: MaildirStore) -> None:
     with ExitStack() as opened:
         _, linked = with_others(store, opened, OTHERS[0])
         with pytest.raises(ValueError, match="sync"):
-            linked[0].write(b"more")
+            linked[0].write(b"", message(store, b"more"))
 
 
-def test_there_is_no_second_name_in_the_same_mailbox(store: MaildirStore, tmp_path: Path) -> None:
-    """Not even by another path: two names of one file in one new/ would rename into nothing."""
+def test_a_second_name_in_the_same_mailbox(store: MaildirStore, tmp_path: Path) -> None:
+    """By another path: one copy more, but neither is renamed over the other."""
     with ExitStack() as opened:
         source, _ = with_others(store, opened)
         (tmp_path / "example.net").symlink_to("example.org")
-        assert store.begin_same("alice@example.net", source) is None
+        same = store.begin_same(("example.net", "alice"), ID, source)
+        assert same
+        opened.enter_context(closing(same))
+        for delivery in (source, same):
+            delivery.sync()
+            publish(delivery)
+    assert files(tmp_path / "example.org") == sorted(
+        f"alice/new/{delivery.name}" for delivery in (source, same)
+    )
 
 
 def test_a_mailbox_that_cannot_be_opened_is_no_reason_for_a_second_file(
@@ -657,7 +823,7 @@ def test_a_mailbox_that_cannot_be_opened_is_no_reason_for_a_second_file(
         source, _ = with_others(store, opened)
         fault = Fault(errno.EACCES, kind="open_directory", under="example.org/bob")
         with disk.failing(fault), pytest.raises(PermissionError):
-            store.begin_same(OTHERS[0], source)
+            store.begin_same(OTHERS[0], ID, source)
 
 
 class Foreign:
@@ -665,4 +831,4 @@ class Foreign:
 
 
 def test_other_stores_deliveries_get_no_second_name(store: MaildirStore) -> None:
-    assert store.begin_same(MAILBOX, Foreign()) is None  # type: ignore[arg-type]
+    assert store.begin_same(AT, ID, Foreign()) is None  # type: ignore[arg-type]

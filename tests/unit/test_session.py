@@ -16,6 +16,7 @@ from lmtpd.protocol.envelope import Peer, TlsInfo
 from lmtpd.services import Services
 from lmtpd.session import Session
 from tests.support import store
+from tests.support.faulty_disk import Fault, FaultyDisk
 from tests.support.memory import services
 
 _TO_DATA = (
@@ -43,6 +44,13 @@ class Line:
         if self._is_deaf:
             raise ConnectionAbortedError("the peer does not read")
         self.sent += data
+
+    def has_input(self) -> bool:
+        """It says nothing before it has heard."""
+        return False
+
+    def acknowledge_at_once(self) -> None:
+        """Nothing is delayed here."""
 
     def start_tls(self) -> TlsInfo:
         raise OSError("the handshake failed")
@@ -184,7 +192,7 @@ class TestStopping:
 class FullDisk(Disk):
     """No room for the file that a large message goes into."""
 
-    def write(self, descriptor: int, data: bytes) -> None:  # noqa: ARG002
+    def write(self, descriptor: int, *pieces: bytes) -> None:  # noqa: ARG002
         raise OSError(errno.ENOSPC, "No space left on device", "/secret/path")
 
 
@@ -198,6 +206,152 @@ def test_a_message_that_cannot_be_kept_is_read_to_its_end(
     assert b"secret" not in line.sent
     assert "secret" in log.getvalue()
     assert not store.messages(root)
+
+
+LARGE = b"Subject: x\r\n\r\n" + b"x" * 300_000 + b"\r\n"
+
+
+@pytest.mark.parametrize("kind", ["open_root", "create_unnamed", "write", "sync"])
+def test_a_large_message_that_cannot_be_made_durable_is_nobodys(
+    kind: str, settings: dict[str, str], log: io.StringIO, root: Path
+) -> None:
+    """Before the first copy is begun: a 4xx for each recipient, and the session goes on."""
+    disk = FaultyDisk()
+    built = services(settings, log, disk)
+    again = _TO_DATA.partition(b"\r\n")[2]
+    with disk.failing(Fault(errno.EDQUOT, kind=kind)):
+        line = run(Line(_TO_DATA, LARGE + b".\r\nNOOP\r\nQUIT\r\n"), built)
+    assert line.codes == [220, 250, 250, 250, 250, 354, 452, 452, 250, 221]
+    assert b"4.2.2 <alice@example.org>" in line.sent
+    assert b"4.2.2 <bob@example.org>" in line.sent
+    assert not store.messages(root)
+    assert log.getvalue().count(" failed id=") == 2
+    line = run(Line(b"LHLO c\r\n" + again, LARGE, b".\r\n"), built)
+    assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250]
+    store.empty(root)
+    assert not list(root.glob(".*"))
+
+
+def test_a_large_message_whose_end_cannot_be_written(
+    settings: dict[str, str], log: io.StringIO, root: Path
+) -> None:
+    """The first piece is in the file by then; what is left goes there after the dot."""
+    disk = FaultyDisk()
+    built = services(settings, log, disk)
+
+    class Filling(Line):
+        def recv(self) -> bytes:
+            octets = super().recv()
+            if octets.startswith(b"the end"):
+                disk.faults.append(Fault(errno.ENOSPC, kind="write"))
+            return octets
+
+    line = run(Filling(_TO_DATA, LARGE, b"the end\r\n.\r\n"), built)
+    assert line.codes == [220, 250, 250, 250, 250, 354, 452, 452]
+    assert len(disk.made("create_unnamed")) == 1
+    assert not store.messages(root)
+
+
+def test_a_store_that_is_gone_when_a_large_message_comes(
+    settings: dict[str, str], log: io.StringIO, root: Path
+) -> None:
+    disk = FaultyDisk()
+    disk.is_mounted = True
+    built = services(settings, log, disk)
+
+    class Unmounting(Line):
+        def recv(self) -> bytes:
+            octets = super().recv()
+            disk.is_mounted = not octets.startswith(b"Subject")
+            return octets
+
+    line = run(Unmounting(_TO_DATA, LARGE, b".\r\n"), built)
+    assert line.codes == [220, 250, 250, 250, 250, 354, 451, 451]
+    assert "StoreVanishedError" in log.getvalue()
+    assert not store.messages(root)
+
+
+@pytest.mark.parametrize("delivered_to", ["true", "false"])
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_a_message_of_any_size_is_told_and_named_as_it_is(
+    size: int, delivered_to: str, settings: dict[str, str], log: io.StringIO, root: Path
+) -> None:
+    settings["lmtp-delivered-to"] = delivered_to
+    text = b"Return-Path: <old@example.com>\r\nSubject: x\r\n\r\n" + b"y" * size + b"\r\n"
+    line = run(Line(_TO_DATA, text + b".\r\n"), services(settings, log))
+    assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250]
+    content = b"Subject: x\n\n" + b"y" * size + b"\n"
+    names = []
+    for local in ("alice", "bob"):
+        (path,) = (root / "example.org" / local / "new").iterdir()
+        copy = path.read_bytes()
+        assert copy.endswith(content)
+        assert copy.count(b"Return-Path") == 1
+        assert (f"Delivered-To: {local}@" in copy.decode()) is (delivered_to == "true")
+        wire = len(copy) + copy.count(b"\n")
+        assert path.name.endswith(f",S={len(copy)},W={wire}")
+        names.append(path.name)
+    for told, name in zip(log.getvalue().splitlines(), names, strict=True):
+        assert f" size={len(content)} " in told
+        assert name.replace("=", "") in told.replace("=", "")
+
+
+class Names:
+    """A DNS that answers late."""
+
+    def __init__(self, *answers: str) -> None:
+        self._answers = iter(answers)
+        self._last = ""
+
+    def __call__(self, _: str) -> str:
+        self._last = next(self._answers, self._last)
+        return self._last
+
+
+def test_the_name_of_the_peer_is_in_the_trace_when_it_is_known_at_last(
+    settings: dict[str, str], log: io.StringIO, root: Path
+) -> None:
+    built = dataclasses.replace(services(settings, log), name_of=Names("", "client.example"))
+    run(Line(_TO_DATA, b"Subject: x\r\n.\r\n"), built)
+    for (copy,) in store.messages(root).values():
+        assert b" (client.example [127.0.0.1])\n" in copy
+
+
+_AGAIN = b"MAIL FROM:<s@example.net>\r\nRCPT TO:<alice@example.org>\r\nDATA\r\n"
+
+
+@pytest.mark.parametrize(
+    ("behind", "is_again"),
+    [
+        pytest.param((), True, id="gone without a word"),
+        pytest.param((ConnectionResetError(),), True, id="connection lost"),
+        pytest.param((b"NOOP\r\n",), False, id="it went on"),
+    ],
+)
+@pytest.mark.parametrize("text", [b"Subject: x\r\n", LARGE], ids=["small", "large"])
+def test_a_message_that_comes_again_since_its_reply_was_lost(
+    text: bytes,
+    behind: tuple[bytes | Exception, ...],
+    is_again: bool,
+    settings: dict[str, str],
+    log: io.StringIO,
+    root: Path,
+) -> None:
+    built = services(settings, log)
+    run(Line(b"LHLO c\r\n", _AGAIN, text + b".\r\n", *behind), built)
+    line = run(Line(b"LHLO c\r\n", _AGAIN, text + b".\r\n"), built)
+    assert line.codes[-1] == 250
+    assert [len(one) for one in store.messages(root).values()] == [1 if is_again else 2]
+    assert log.getvalue().count(" repeated id=") == int(is_again)
+
+
+def test_what_was_said_before_the_reply_proves_nothing(
+    settings: dict[str, str], log: io.StringIO, root: Path
+) -> None:
+    built = services(settings, log)
+    for _ in range(2):
+        run(Line(b"LHLO c\r\n", _AGAIN, b"Subject: x\r\n.\r\nNOOP\r\n", b"NOOP\r\n"), built)
+    assert [len(one) for one in store.messages(root).values()] == [1]
 
 
 def test_a_flood_of_commands_is_answered_piece_by_piece(
@@ -221,7 +375,7 @@ def test_the_log_has_a_line_for_each_final_reply(
     said = (
         b"LHLO c\r\nXFORWARD NAME=origin.example ADDR=192.0.2.7\r\nMAIL FROM:<s@example.net>\r\n"
         b"RCPT TO:<nobody@example.com>\r\nRCPT TO:<alice@example.org>\r\n"
-        b"RCPT TO:<bob@example.org>\r\nDATA\r\nSubject: x\r\nDelivered-To: bob@example.org\r\n"
+        b"RCPT TO:<bob@example.org>\r\nDATA\r\nReceived: x\r\nDelivered-To: bob@example.org\r\n"
         b".\r\nQUIT\r\n"
     )
     run(Line(said), services(settings, log))

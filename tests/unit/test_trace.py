@@ -10,7 +10,7 @@ import pytest
 from lmtpd.delivery import trace
 from lmtpd.failures import MailLoopError
 from lmtpd.protocol.address import Address
-from lmtpd.protocol.envelope import Envelope, Peer, Recipient, TlsInfo
+from lmtpd.protocol.envelope import BodyType, Envelope, Peer, Recipient, TlsInfo
 
 WHEN = 1_700_000_000.75
 ALICE = Recipient(Address("alice", "example.org"), ("alice@example.org",))
@@ -32,14 +32,25 @@ def envelope(
     client_name: str = "client.example.net",
     tls: TlsInfo | None = None,
     smtputf8: bool = False,
+    body: BodyType = BodyType.EIGHT_BIT_MIME,
 ) -> Envelope:
-    return Envelope("0123abcd", reverse_path, client_name=client_name, tls=tls, smtputf8=smtputf8)
+    return Envelope(
+        "0123abcd",
+        reverse_path,
+        body=body,
+        client_name=client_name,
+        tls=tls,
+        smtputf8=smtputf8,
+    )
 
 
 def fields(
-    about: Envelope, recipient: Recipient = ALICE, peer: Peer = PEER, host: str = "mail.example.org"
+    about: Envelope,
+    recipient: Recipient | None = ALICE,
+    peer: Peer = PEER,
+    host: str = "mail.example.org",
 ) -> list[str]:
-    text = trace.trace_fields(about, recipient, peer, host, WHEN).decode("utf-8")
+    text = trace.TraceFields(about, peer, host, WHEN).of(recipient).decode("utf-8")
     assert text.endswith("\n")
     return text.split("\n")[:-1]
 
@@ -135,6 +146,37 @@ def test_the_original_recipient() -> None:
     ]
 
 
+def test_a_copy_that_serves_several_names_nobody() -> None:
+    assert fields(envelope(), None) == [
+        "Return-Path: <sender@example.net>",
+        "Received: from client.example.net (mx.example.net [192.0.2.1])",
+        "\tby mail.example.org (lmtpd) with LMTP id 0123abcd; Wed, 15 Nov 2023 00:43:20 +0230",
+    ]
+
+
+def test_the_fields_of_several_recipients_differ_in_their_names_alone() -> None:
+    several = trace.TraceFields(envelope(tls=TLS), PEER, "host", WHEN)
+    bob = Recipient(Address("bob", "example.org"), (), "rfc822;bob@example.com")
+    first = several.of(ALICE)
+    other = several.of(bob)
+    assert several.of(ALICE) == first
+    assert b"alice" not in other
+    assert b"bob" not in first
+    original = b"Original-Recipient: rfc822;bob@example.com\n"
+    assert original in other
+    assert other.replace(original, b"").replace(b"bob@", b"alice@") == first
+
+
+@pytest.mark.parametrize("recipient", [ALICE, None], ids=["named", "unnamed"])
+def test_lines_end_as_those_of_the_message_do(recipient: Recipient | None) -> None:
+    texts = [
+        trace.TraceFields(envelope(tls=TLS, body=body), PEER, "host", WHEN).of(recipient)
+        for body in (BodyType.EIGHT_BIT_MIME, BodyType.BINARY_MIME)
+    ]
+    assert b"\r" not in texts[0]
+    assert texts[1] == texts[0].replace(b"\n", b"\r\n")
+
+
 # The header of the message itself.
 
 
@@ -157,8 +199,9 @@ def test_the_original_recipient() -> None:
         (b"A: b\r\r\nC: d\n\n", b"A: b\r\r\nC: d\n", b"\n"),
     ],
 )
-def test_split_header(piece: bytes, header: bytes, rest: bytes) -> None:
-    assert trace.split_header(piece) == (header, rest)
+def test_header_section(piece: bytes, header: bytes, rest: bytes) -> None:
+    assert header + rest == piece
+    assert trace.header_section(piece) == header
 
 
 @pytest.mark.parametrize(
@@ -179,8 +222,10 @@ def test_split_header(piece: bytes, header: bytes, rest: bytes) -> None:
         (b"A: Return-Path: x\n", None),
     ],
 )
-def test_without_return_path(header: bytes, left: bytes | None) -> None:
-    assert trace.without_return_path(header) == (header if left is None else left)
+@pytest.mark.parametrize("rest", [b"", b"\nReturn-Path: <kept@body>\n", b"Return-Path: cut of"])
+def test_without_return_path(header: bytes, left: bytes | None, rest: bytes) -> None:
+    expected = (header if left is None else left) + rest
+    assert trace.without_return_path(header, header + rest) == expected
 
 
 @pytest.mark.parametrize(
@@ -191,6 +236,9 @@ def test_hops(line: bytes) -> None:
     trace.check_hops(line * trace.MOST_HOPS + b" Received: folded\nX-Received: other\n")
     with pytest.raises(MailLoopError, match="100"):
         trace.check_hops(b"A: b\n" + line * (trace.MOST_HOPS + 1))
+
+
+HOP = b"Received: from x by y\n"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +254,8 @@ def test_hops(line: bytes) -> None:
 )
 def test_delivered_before(line: bytes) -> None:
     with pytest.raises(MailLoopError, match=r"alice@example\.org"):
-        trace.check_delivered_to(line, ALICE)
+        trace.check_delivered_to(b"A: b\n" + HOP + line, ALICE)
+    trace.check_delivered_to(line + HOP, ALICE)  # the client's own, and nobody has passed it on
 
 
 @pytest.mark.parametrize(
@@ -226,18 +275,18 @@ def test_delivered_before(line: bytes) -> None:
     ids=repr,
 )
 def test_not_delivered_before(line: bytes) -> None:
-    trace.check_delivered_to(line, ALICE)
+    trace.check_delivered_to(HOP + line, ALICE)
 
 
 @pytest.mark.parametrize("local", ["a b", 'a"b', "a\\b", "jürgen"])
 def test_our_own_field_is_recognised(local: str) -> None:
     recipient = Recipient(Address(local, "example.org"), ())
-    own = trace.trace_fields(envelope(), recipient, PEER, "host", WHEN)
+    own = trace.TraceFields(envelope(), PEER, "host", WHEN).of(recipient)
     with pytest.raises(MailLoopError):
-        trace.check_delivered_to(own, recipient)
+        trace.check_delivered_to(HOP + own, recipient)
     with pytest.raises(MailLoopError):
-        trace.check_delivered_to(own.replace(b"\n", b"\r\n"), recipient)
-    trace.check_delivered_to(own, ALICE)
+        trace.check_delivered_to((HOP + own).replace(b"\n", b"\r\n"), recipient)
+    trace.check_delivered_to(HOP + own, ALICE)
 
 
 HOSTILE_LINES = {
@@ -254,8 +303,8 @@ def test_a_hostile_header_takes_no_time(name: bytes, value: bytes) -> None:
     """Its milliseconds grow with the octets, not with their square: nobody else is served then."""
     header = name + b": " + value + b"\n"
     begun = time.process_time()
-    trace.split_header(header)
+    trace.header_section(header)
     trace.check_hops(header)
     trace.check_delivered_to(header, ALICE)
-    trace.without_return_path(header)
+    trace.without_return_path(header, header)
     assert time.process_time() - begun < 0.25

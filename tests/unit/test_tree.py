@@ -365,7 +365,7 @@ def test_a_maildirs_own_directories_are_directories(
     root.joinpath(*PARTS).mkdir()
     put(root.joinpath(*PARTS, name))
     before = open_descriptors(), outside.stat().st_mtime_ns
-    for attempt in (lambda one: store.begin(one, "1"), store.create):
+    for attempt in (lambda one: store.begin(store.locate(one), "1"), store.create):
         with pytest.raises((LinkOutsideError, NotADirectoryError)) as caught:
             attempt("alice@example.org")
         assert reply_for(caught.value).is_transient
@@ -432,6 +432,7 @@ _IN_A_NAMESPACE = """
     from lmtpd.delivery.agent import DeliveryAgent, Job
     from lmtpd.delivery.commit import GroupCommit
     from lmtpd.delivery.disk import Disk
+    from lmtpd.delivery.duplicates import Duplicates, Unconfirmed
     from lmtpd.delivery.layout import Layout
     from lmtpd.delivery.maildir import MaildirStore
     from lmtpd.delivery.message import Message
@@ -441,13 +442,14 @@ _IN_A_NAMESPACE = """
 
     tree = MaildirTree(Path(root), Disk())
     store = MaildirStore(Layout("{domain}/{local}"), tree, "host")
-    agent = DeliveryAgent(store, GroupCommit(), "host")
+    agent = DeliveryAgent(store, GroupCommit(), Duplicates(store, Unconfirmed(), 0), "host")
     recipient = Recipient(Address("alice", "example.org"), ("alice@example.org",))
 
     def deliver(size):
-        message = Message(tree, is_binary=False)
-        message.append(b"Subject: x\\r\\n\\r\\n" + bytes(size))
         envelope = Envelope("1", "", recipients=[recipient])
+        message = Message(tree, lambda: agent.lead(envelope, Peer("")), is_binary=False)
+        message.append(b"Subject: x\\r\\n\\r\\n" + bytes(size))
+        message.finish()
         (outcomes,) = agent.deliver([Job(message, envelope, Peer(""))])
         for outcome in outcomes:
             print(outcome.reply.code, outcome.reply.status)
