@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..client.connection import Target, Tls, TlsMode
 
 DEFAULT_SERVER = "127.0.0.1:11200"
-SOFT = os.EX_TEMPFAIL
-"""For all but qmail: try again."""
-QMAIL_SOFT = 111
 
 
 class UsageError(ValueError):
@@ -39,11 +35,16 @@ class Call:
         """How.
 
         Raises:
-            UsageError: options that do not go together.
-            ValueError: there is no such mode.
+            UsageError: there is no such mode, or options do not go together.
         """
-        mode = TlsMode(self.options.get("--tls", "none"))
-        ca_path = self.options.get("--ca-path", "")
+        try:
+            mode = TlsMode(self.options.get("--tls", "none"))
+        except ValueError:
+            raise UsageError("--tls is none, may, encrypt or implicit") from None
+        ca_path, name = self.options.get("--ca-path", ""), self.options.get("--tls-name", "")
+        # Or mail would go in clear, or to anybody, unnoticed.
         if ca_path and mode is TlsMode.NONE:
-            raise UsageError("--ca-path needs --tls")  # or mail would go in clear, unnoticed
-        return Tls(mode, ca_path, self.options.get("--tls-name", ""))
+            raise UsageError("--ca-path needs --tls")
+        if name and not ca_path:
+            raise UsageError("--tls-name needs --ca-path")
+        return Tls(mode, ca_path, name)

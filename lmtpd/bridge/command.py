@@ -1,8 +1,8 @@
 """The command line of the bridge: options, shapes, and what happens when something goes wrong.
 
 The bridge is run for each message, hence getopt, and imports where they are needed. Wrong usage
-and unforeseen faults are temporary failures, not EX_USAGE: MTAs bounce on that, and a slip of the
-administrator must not bounce mail.
+and unforeseen faults, a library that is missing among them, are temporary failures, not EX_USAGE:
+MTAs bounce on that, and a slip of the administrator must not bounce mail.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ import getopt
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from .call import QMAIL_SOFT, SOFT, Call, UsageError
+from .exits import QMAIL_SOFT, SOFT
+
+if TYPE_CHECKING:
+    from .call import Call
 
 USAGE = """\
 usage: lmtpd.py bridge lmtp [OPTION ...] [SERVER]
@@ -51,8 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.write(USAGE)
         return os.EX_OK
     try:
-        call = _call(shape, arguments[1:])
-        return _run_for(shape)(call)
+        return _run(shape, arguments[1:])
     except (ValueError, getopt.GetoptError) as error:
         fault = f"{error}\nTry lmtpd.py bridge --help."
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not bounce mail
@@ -66,15 +69,17 @@ def lmtp() -> int:
     return main(["lmtp", *sys.argv[1:]])
 
 
-def _call(shape: str, arguments: Sequence[str]) -> Call:
+def _run(shape: str, arguments: Sequence[str]) -> int:
     if shape not in _SHAPES:
-        raise UsageError(f"{shape!r} is none of {', '.join(_SHAPES)}")
+        raise ValueError(f"{shape!r} is none of {', '.join(_SHAPES)}")
     short, long = _SHAPES[shape]
     options, rest = getopt.getopt(list(arguments), short, long)
-    return Call(rest, dict(options))
+    from .call import Call
+
+    return _runner(shape)(Call(rest, dict(options)))
 
 
-def _run_for(shape: str) -> Callable[[Call], int]:
+def _runner(shape: str) -> Callable[[Call], int]:
     """What carries it out, imported only now."""
     match shape:
         case "lmtp":

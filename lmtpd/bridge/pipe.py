@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from ..protocol.address import Address, AddressError
 from ..protocol.reply import Reply
-from .call import SOFT, Call, UsageError
+from .call import Call, UsageError
+from .exits import SOFT
 from .message import pieces, send
 
 _FROM = b"From "

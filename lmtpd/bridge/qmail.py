@@ -10,10 +10,10 @@ import os
 from collections.abc import Mapping
 
 from ..protocol.address import Address
-from .call import QMAIL_SOFT, Call, UsageError
+from .call import Call, UsageError
+from .exits import QMAIL_HARD, QMAIL_SOFT
 from .message import pieces, send
 
-_HARD = 100
 _DOUBLE_BOUNCE = "#@[]"
 """The sender of a bounce's bounce; as a path it is no more than the null path."""
 
@@ -43,7 +43,7 @@ def _deliver(call: Call, environment: Mapping[str, str], usual: str) -> int:
     (fate,) = send(call, sender, [recipient], pieces())
     if fate.is_success:
         return os.EX_OK
-    return _HARD if fate.is_permanent else QMAIL_SOFT
+    return QMAIL_HARD if fate.is_permanent else QMAIL_SOFT
 
 
 def _envelope(environment: Mapping[str, str], choice: str) -> tuple[str, str]:

@@ -17,7 +17,8 @@ from ..client.reader import ReplyReader
 from ..hostname import machine_name
 from ..protocol import replies
 from ..protocol.reply import Reply
-from .call import SOFT, Call, UsageError
+from .call import Call, UsageError
+from .exits import SOFT
 
 _STDIN, _STDOUT = 0, 1
 _READ_OCTETS = 256 * 1024

@@ -6,6 +6,7 @@ socket. Every wait has an end. A message is sent as it is read, and never held i
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import re
 import socket
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..hostname import machine_name
 from ..protocol import replies
 from ..protocol.reply import Reply
-from .dialogue import Hear, Say, Secure, SendMessage, StartTls, Step, Steps, Transaction, session
+from .dialogue import Hear, Say, Secure, StartTls, Step, Steps, Transaction, session
 from .reader import ReplyReader
 from .stuffing import Stuffer
 
@@ -128,6 +129,7 @@ class Connection:
         self._tls = tls
         self._name = tls.name or ("localhost" if target.is_path else target.host)
         self._nothing_there: tuple[type[OSError], ...] = (BlockingIOError,)
+        self._under_tls: ssl.SSLSocket | None = None
         self._socket = _connected(target)
         try:
             if tls.mode is TlsMode.IMPLICIT:
@@ -165,7 +167,8 @@ class Connection:
 
         self._socket.settimeout(HANDSHAKE_S)
         context = self._tls.context()
-        self._socket = context.wrap_socket(self._socket, server_hostname=self._name)
+        self._under_tls = context.wrap_socket(self._socket, server_hostname=self._name)
+        self._socket = self._under_tls
         self._nothing_there = (BlockingIOError, ssl.SSLWantReadError)
 
     def send(self, octets: bytes) -> None:
@@ -203,8 +206,13 @@ class Connection:
         Raises:
             OSError: the connection broke.
         """
-        # Not the method of the TLS socket, which would end the receiving too.
-        socket.socket.shutdown(self._socket, socket.SHUT_WR)
+        if self._under_tls is None:
+            self._socket.shutdown(socket.SHUT_WR)
+            return
+        # TLS has an end of its own (RFC 8446 6.1); to wait for the server's would be deaf.
+        self._under_tls.settimeout(0)
+        with contextlib.suppress(*self._nothing_there):
+            self._under_tls.unwrap()
 
     def perform(self, steps: Steps[T], message: Iterable[bytes] = ()) -> T:
         """Carry out a dialogue.
@@ -238,16 +246,17 @@ class Connection:
                 self.send(octets)
             case Secure():
                 self.start_tls()
-            case SendMessage():
-                self._send_message(message)
-                return self.received() or b""
+            case _:  # SendMessage
+                return self._send_message(message)
         return b""
 
-    def _send_message(self, message: Iterable[bytes]) -> None:
+    def _send_message(self, message: Iterable[bytes]) -> bytes:
+        """All but the final dot; what the server has said meanwhile."""
         stuffer = Stuffer()
         for piece in message:
             self.send(stuffer.feed(piece))
         self.send(stuffer.finish())
+        return self.received() or b""
 
 
 def deliver(
