@@ -69,6 +69,14 @@ COMPONENTS = {
         packages=("dovecot-lmtpd",),
         programs=("dovecot", "/usr/lib/dovecot/lmtp"),
     ),
+    # They run programs the way qmail-local does, which has no package; no MTA comes with them.
+    "dot-forward": Component(packages=("dot-forward",), programs=("dot-forward",)),
+    "fastforward": Component(
+        packages=("fastforward",),
+        programs=("fastforward", "setforward"),
+    ),
+    "procmail": Component(packages=("procmail",), programs=("procmail",)),
+    "maildrop": Component(packages=("maildrop",), programs=("maildrop",)),
     "fuse": Component(
         # With it comes the library that the file system of the tests is written for.
         packages=("fuse3",),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,90 +16,11 @@ from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.reply import Reply
 from tests.support.certificates import Certificate, make_certificate
+from tests.support.peer import PATIENCE_S, all_of, converse, hear, listener, secured, server
 from tests.support.processes import LOOPBACK, free_port
 
 TRANSACTION = Transaction("", [Address("alice", "example.org")])
 HELLO, OK, GO = b"220 Hi\r\n", b"250 2.0.0 Ok\r\n", b"354 Go\r\n"
-
-_PATIENCE_S = 20.0
-
-Serve = Callable[[socket.socket], object]
-
-
-def listener(family: str, folder: Path) -> socket.socket:
-    match family:
-        case "unix":
-            listening = socket.socket(socket.AF_UNIX)
-            listening.bind(str(folder / "socket"))
-            listening.listen()
-            return listening
-        case "tcp6":
-            try:
-                return socket.create_server(("::1", 0), family=socket.AF_INET6)
-            except OSError as error:
-                pytest.skip(f"this machine has no IPv6: {error}")
-        case _:
-            return socket.create_server((LOOPBACK, 0))
-
-
-@contextlib.contextmanager
-def server(serve: Serve, bound: socket.socket | None = None) -> Iterator[Target]:
-    """One connection is served in a thread; on the way out it has to be through."""
-    faults: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            peer, _ = listening.accept()
-            with peer:
-                peer.settimeout(_PATIENCE_S)
-                serve(peer)
-        except BaseException as fault:  # noqa: BLE001 - raised again below
-            faults.append(fault)
-
-    with bound or socket.create_server((LOOPBACK, 0)) as listening:
-        listening.settimeout(_PATIENCE_S)
-        name = listening.getsockname()
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield Target(name) if isinstance(name, str) else Target(*name[:2])
-        finally:
-            thread.join(_PATIENCE_S)
-    if faults:
-        raise faults[0]
-
-
-def hear(peer: socket.socket, end: bytes) -> bytes:
-    """All until this end."""
-    octets = b""
-    while not octets.endswith(end):
-        more = peer.recv(65536)
-        if not more:
-            raise ConnectionError(f"gone behind {octets[-100:]!r}")
-        octets += more
-    return octets
-
-
-def all_of(peer: socket.socket) -> bytes:
-    """What comes until the client hangs up."""
-    octets = b""
-    with contextlib.suppress(ConnectionResetError):
-        while more := peer.recv(65536):
-            octets += more
-    return octets
-
-
-def secured(peer: socket.socket, certificate: Certificate) -> ssl.SSLSocket:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.cert_path, certificate.key_path)
-    return context.wrap_socket(peer, server_side=True)
-
-
-def converse(peer: socket.socket, *turns: bytes) -> None:
-    """Say each of them, and hear a line behind it."""
-    for turn in turns:
-        peer.sendall(turn)
-        hear(peer, b"\r\n")
 
 
 def take(peer: socket.socket) -> bytes:
@@ -199,7 +119,7 @@ class TestDeliver:
 
         def message() -> Iterator[bytes]:
             yield b"a\n"
-            assert is_said.wait(_PATIENCE_S)
+            assert is_said.wait(PATIENCE_S)
 
         with server(serve) as target:
             (fate,) = deliver(target, Tls(), TRANSACTION, message())
@@ -306,7 +226,7 @@ class TestTls:
         with server(serve) as target, Connection(target, Tls(TlsMode.IMPLICIT)) as connection:
             assert connection.received() is None
             connection.send(b"?")
-            assert connection.receive(_PATIENCE_S) == b"!"
+            assert connection.receive(PATIENCE_S) == b"!"
             connection.send_end()
-            assert connection.receive(_PATIENCE_S) == b"."
-            assert connection.receive(_PATIENCE_S) == b""
+            assert connection.receive(PATIENCE_S) == b"."
+            assert connection.receive(PATIENCE_S) == b""
