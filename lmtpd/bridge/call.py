@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..client.connection import Target, Tls, TlsMode
+from ..client.target import Target
+from ..client.tls import Tls, TlsMode
 
 DEFAULT_SERVER = "127.0.0.1:11200"
 

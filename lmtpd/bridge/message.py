@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..client.connection import deliver
-from ..client.dialogue import Transaction
+from ..client.transaction import Transaction
 from ..protocol import replies
 from ..protocol.address import Address, AddressError
 from ..protocol.reply import Reply

@@ -12,8 +12,9 @@ import re
 import select
 
 from ..client.connection import Connection
-from ..client.dialogue import FINAL_S, SessionEndedError, StartTls, opening
+from ..client.dialogue import FINAL_S, SessionEndedError, opening
 from ..client.reader import ReplyReader
+from ..client.tls import TlsMode
 from ..hostname import machine_name
 from ..protocol import replies
 from ..protocol.reply import Reply
@@ -35,7 +36,7 @@ def run(call: Call) -> int:
         call.options.setdefault("--to", call.arguments[0])
     try:
         with Connection(call.target, call.tls) as connection:
-            return _Relay(connection).run(call.tls.mode.starttls)
+            return _Relay(connection).run(call.tls.mode)
     except SessionEndedError as ended:
         return _refuse(ended.reply)
     except (OSError, ValueError) as error:
@@ -52,12 +53,12 @@ class _Relay:
         self._held = b""
         self._last_code = ""
 
-    def run(self, starttls: StartTls) -> int:
+    def run(self, mode: TlsMode) -> int:
         """Both directions until the server ends; the exit code."""
         reason = "the server closed it"
         try:
-            if starttls is not StartTls.NONE:
-                self._open(starttls)
+            if mode.has_starttls:
+                self._open(mode)
             self._carry()
         except OSError as error:
             reason = str(error.strerror or error)
@@ -68,10 +69,11 @@ class _Relay:
         lost = replies.CONNECTION_LOST
         return _refuse(lost.saying(f"{lost.lines[0]}: {reason}"))
 
-    def _open(self, starttls: StartTls) -> None:
+    def _open(self, mode: TlsMode) -> None:
         """Do TLS by ourselves, and greet Sendmail as the server would have."""
-        self._connection.perform(opening(ReplyReader(), machine_name(), starttls))
-        _write(replies.GREETING.encode())
+        name = machine_name()
+        self._connection.perform(opening(ReplyReader(), name, mode))
+        _write(replies.GREETING.saying(f"{name} {replies.GREETING.lines[0]}").encode())
 
     def _carry(self) -> None:
         inputs = [_STDIN, self._connection.fileno()]

@@ -1,26 +1,26 @@
 """Connection: the steps of a dialogue, carried out with a blocking socket.
 
-A server is named as `127.0.0.1:11200`, `[::1]:11200`, `host:11200` or by the path of its unix
-socket. Every wait has an end. A message is sent as it is read, and never held in memory whole.
+Every wait has an end. A message is sent as it is read, and never held in memory whole.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
-import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from ..hostname import machine_name
 from ..protocol import replies
 from ..protocol.reply import Reply
-from .dialogue import Hear, Say, Secure, StartTls, Step, Steps, Transaction, session
+from .dialogue import session
 from .reader import ReplyReader
+from .steps import Hear, Say, Secure, Step, Steps
 from .stuffing import Stuffer
+from .target import Target
+from .tls import Tls, TlsMode
+from .transaction import Transaction
 
 if TYPE_CHECKING:
     import ssl
@@ -32,89 +32,6 @@ HANDSHAKE_S = 30.0
 SEND_S = 180.0
 """RFC 5321 4.5.3.2.5: for the server to take what we send."""
 RECEIVE_OCTETS = 65536
-
-_TARGET = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^\[\]:/\s]+)):([0-9]{1,5})")
-
-
-class TargetError(ValueError):
-    """The text names no server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the server is: host and port, or the path of a unix socket."""
-
-    host: str
-    port: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> Target:
-        """Read `HOST:PORT`, `[IPv6]:PORT` or `/path`.
-
-        Raises:
-            TargetError: it is none of them.
-        """
-        if text.startswith("/") and "\0" not in text:
-            return cls(text)
-        found = _TARGET.fullmatch(text)
-        if not found or not 1 <= int(found[3]) <= 65535:
-            raise TargetError(
-                f"{text!r} is no server such as 127.0.0.1:11200, [::1]:11200 or /run/lmtpd.sock"
-            )
-        return cls(found[1] or found[2], int(found[3]))
-
-    @property
-    def is_path(self) -> bool:
-        """A unix socket."""
-        return self.host.startswith("/")
-
-    def __str__(self) -> str:
-        """As `parse` reads it."""
-        if self.is_path:
-            return self.host
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-class TlsMode(enum.Enum):
-    """How TLS begins: not at all, by STARTTLS if it is offered, by STARTTLS, or at once."""
-
-    NONE = "none"
-    MAY = "may"
-    ENCRYPT = "encrypt"
-    IMPLICIT = "implicit"
-
-    @property
-    def starttls(self) -> StartTls:
-        """What the dialogue has to say of it."""
-        return StartTls.NONE if self is TlsMode.IMPLICIT else StartTls(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Whether to encrypt, and whom to believe."""
-
-    mode: TlsMode = TlsMode.NONE
-    ca_path: str = ""
-    """Certificates that sign the server's, PEM; empty: encrypt, and believe anybody."""
-    name: str = ""
-    """The server's name in its certificate; empty: as the target has it."""
-
-    def context(self) -> ssl.SSLContext:
-        """For TLS 1.2 and up.
-
-        Raises:
-            OSError: the certificates cannot be read.
-        """
-        import ssl
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996: nothing older
-        if self.ca_path:
-            context.load_verify_locations(self.ca_path)
-        else:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
 
 class Connection:
@@ -266,7 +183,7 @@ def deliver(
 
     A server that is not there, is lost on the way or does not keep to LMTP is a transient reply.
     """
-    steps = session(ReplyReader(), machine_name(), tls.mode.starttls, transaction)
+    steps = session(ReplyReader(), machine_name(), tls.mode, transaction)
     try:
         with Connection(target, tls) as connection:
             return connection.perform(steps, message)

@@ -9,19 +9,15 @@ reply of our own, never a success; a reply that came before its turn is not beli
 
 from __future__ import annotations
 
-import enum
 import functools
-import re
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable
 
 from ..protocol import replies
-from ..protocol.address import Address
 from ..protocol.reply import Reply
 from .reader import ReplyError, ReplyReader
-
-T = TypeVar("T")
+from .steps import Hear, Say, Secure, SendMessage, Steps
+from .tls import TlsMode
+from .transaction import Transaction
 
 # RFC 5321 4.5.3.2, in seconds.
 COMMAND_S = 300.0
@@ -38,65 +34,6 @@ IN_FLIGHT = 100
 
 _DATA = "DATA"
 _END_OF_TEXT = "."
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-
-
-class StartTls(enum.Enum):
-    """Whether STARTTLS is used: never, where it is offered, or always."""
-
-    NONE = "none"
-    MAY = "may"
-    ENCRYPT = "encrypt"
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """Who sends what to whom."""
-
-    reverse_path: str
-    """Between the angle brackets of MAIL; empty for a bounce."""
-    recipients: Sequence[Address]
-    size_octets: int = 0
-    """Of the message, for SIZE (RFC 1870); 0 where it is not known."""
-    is_all_or_none: bool = False
-    """Nobody gets the message if one recipient is refused at RCPT."""
-
-    def __post_init__(self) -> None:
-        """Refuse what would be more than one command.
-
-        Raises:
-            ValueError: a path holds control characters, or octets that are no UTF-8.
-        """
-        if any(_CONTROL.search(path) for path in (self.reverse_path, *map(str, self.recipients))):
-            raise ValueError("control character in a path")
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """Send these octets."""
-
-    octets: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Hear:
-    """Wait so long for octets of the server; `b""` is its end."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Secure:
-    """The TLS handshake."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendMessage:
-    """Send the message, stuffed, less its final dot; give what the server has said meanwhile."""
-
-
-Step = Say | Hear | Secure | SendMessage
-Steps = Generator[Step, bytes, T]
 
 
 class SessionEndedError(Exception):
@@ -108,20 +45,20 @@ class SessionEndedError(Exception):
 
 
 def session(
-    reader: ReplyReader, name: str, starttls: StartTls, transaction: Transaction
+    reader: ReplyReader, name: str, mode: TlsMode, transaction: Transaction
 ) -> Steps[tuple[Reply, ...]]:
     """One message from the greeting to QUIT; gives one reply for each recipient.
 
     Args:
         reader: a new one.
         name: ours, for LHLO.
-        starttls: whether to ask for TLS.
+        mode: whether to ask for TLS.
         transaction: what to send.
     """
     fates: list[Reply | None] = [None] * len(transaction.recipients)
     rest = replies.CONNECTION_LOST
     try:
-        keywords = yield from opening(reader, name, starttls)
+        keywords = yield from opening(reader, name, mode)
         yield from _Conversation(reader, keywords, transaction, fates).run()
         yield from _say(reader, "QUIT")
         yield Hear(QUIT_S)
@@ -132,7 +69,7 @@ def session(
     return tuple(fate or rest for fate in fates)
 
 
-def opening(reader: ReplyReader, name: str, starttls: StartTls) -> Steps[frozenset[str]]:
+def opening(reader: ReplyReader, name: str, mode: TlsMode) -> Steps[frozenset[str]]:
     """Greeting, LHLO, and STARTTLS with a second LHLO; gives the keywords that are offered.
 
     Raises:
@@ -140,14 +77,14 @@ def opening(reader: ReplyReader, name: str, starttls: StartTls) -> Steps[frozens
     """
     _require_success((yield from _hear(reader, COMMAND_S)))
     keywords = yield from _lhlo(reader, name)
-    if starttls is StartTls.NONE:
+    if not mode.has_starttls:
         return keywords
     is_willing = "STARTTLS" in keywords
     if is_willing:
         yield from _say(reader, "STARTTLS")
         is_willing = (yield from _hear(reader, COMMAND_S)).is_success
     if not is_willing:
-        if starttls is StartTls.ENCRYPT:
+        if mode is TlsMode.ENCRYPT:
             raise SessionEndedError(replies.TLS_NOT_OFFERED)
         return keywords
     # A reply that was injected in clear must not be taken for one that came under TLS.

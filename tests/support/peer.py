@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lmtpd.client.connection import Target
+from lmtpd.client.target import Target
 from tests.support.certificates import Certificate
 from tests.support.processes import LOOPBACK
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from lmtpd.client.dialogue import Hear, Say, Secure, SendMessage, Steps
+from lmtpd.client.steps import Hear, Say, Secure, SendMessage, Steps
 
 T = TypeVar("T")
 

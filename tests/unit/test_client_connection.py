@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lmtpd.client.connection import Connection, Target, TargetError, Tls, TlsMode, deliver
-from lmtpd.client.dialogue import Hear, StartTls, Steps, Transaction
+from lmtpd.client.connection import Connection, deliver
+from lmtpd.client.steps import Hear, Steps
+from lmtpd.client.target import Target, TargetError
+from lmtpd.client.tls import Tls, TlsMode
+from lmtpd.client.transaction import Transaction
 from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.reply import Reply
@@ -55,12 +58,6 @@ class TestTarget:
     def test_names_no_server(self, text: str) -> None:
         with pytest.raises(TargetError, match="is no server such as"):
             Target.parse(text)
-
-
-@pytest.mark.parametrize("mode", TlsMode)
-def test_every_mode_of_tls_says_what_to_do_about_starttls(mode: TlsMode) -> None:
-    expected = "none" if mode is TlsMode.IMPLICIT else mode.value
-    assert mode.starttls is StartTls(expected)
 
 
 class TestDeliver:

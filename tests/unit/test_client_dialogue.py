@@ -8,19 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmtpd.client.dialogue import (
-    IN_FLIGHT,
-    Hear,
-    Say,
-    Secure,
-    SendMessage,
-    SessionEndedError,
-    StartTls,
-    Transaction,
-    opening,
-    session,
-)
+from lmtpd.client.dialogue import IN_FLIGHT, SessionEndedError, opening, session
 from lmtpd.client.reader import ReplyReader
+from lmtpd.client.steps import Hear, Say, Secure, SendMessage
+from lmtpd.client.tls import TlsMode
+from lmtpd.client.transaction import Transaction
 from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.reply import Reply
@@ -55,13 +47,13 @@ def send(
     sender: str = "from@example.net",
     size: int = 0,
     is_all_or_none: bool = False,
-    starttls: StartTls = StartTls.NONE,
+    mode: TlsMode = TlsMode.NONE,
     failing: type | None = None,
     early: bytes = b"",
 ) -> tuple[list[Reply], list[bytes]]:
     """The fates, and what was said behind LHLO."""
     transaction = Transaction(sender, to, size, is_all_or_none)
-    steps = session(ReplyReader(), "client.example", starttls, transaction)
+    steps = session(ReplyReader(), "client.example", mode, transaction)
     fates, said = talk(steps, heard, failing=failing, early=early)
     return list(fates), said[1:]
 
@@ -224,37 +216,38 @@ class TestStartTls:
     OFFER = b"250-here\r\n250 STARTTLS\r\n"
     READY = b"220 2.0.0 Go\r\n"
 
-    @pytest.mark.parametrize("policy", [StartTls.MAY, StartTls.ENCRYPT])
-    def test_what_was_offered_in_clear_is_forgotten(self, policy: StartTls) -> None:
-        steps = opening(ReplyReader(), "client.example", policy)
+    @pytest.mark.parametrize("mode", [TlsMode.MAY, TlsMode.ENCRYPT])
+    def test_what_was_offered_in_clear_is_forgotten(self, mode: TlsMode) -> None:
+        steps = opening(ReplyReader(), "client.example", mode)
         keywords, said = talk(steps, [HELLO, self.OFFER, self.READY, PIPELINING])
         assert keywords == {"PIPELINING"}
         hello = b"LHLO client.example\r\n"
         assert said == [hello, b"STARTTLS\r\n", HANDSHAKE, hello]
 
-    def test_not_wanted(self) -> None:
-        _, said = send(HELLO, self.OFFER, to=[ALICE])
+    @pytest.mark.parametrize("mode", [TlsMode.NONE, TlsMode.IMPLICIT])
+    def test_not_wanted(self, mode: TlsMode) -> None:
+        _, said = send(HELLO, self.OFFER, to=[ALICE], mode=mode)
         assert said == [MAIL]
 
     @pytest.mark.parametrize(
         "heard", [[HELLO, PIPELINING], [HELLO, OFFER, b"454 4.7.0 Not now\r\n"]]
     )
     def test_may_goes_on_in_clear_and_encrypt_does_not(self, heard: list[bytes]) -> None:
-        _, said = send(*heard, to=[ALICE], starttls=StartTls.MAY)
+        _, said = send(*heard, to=[ALICE], mode=TlsMode.MAY)
         assert said[-1].startswith(MAIL)
-        fates, said = send(*heard, to=[ALICE], starttls=StartTls.ENCRYPT)
+        fates, said = send(*heard, to=[ALICE], mode=TlsMode.ENCRYPT)
         assert fates == [replies.TLS_NOT_OFFERED]
         assert MAIL not in b"".join(said)
 
     def test_what_follows_in_clear_behind_its_reply_is_not_believed(self) -> None:
         heard = (HELLO, self.OFFER, self.READY + PLAIN, PLAIN)
-        fates, said = send(*heard, to=[ALICE], starttls=StartTls.ENCRYPT)
+        fates, said = send(*heard, to=[ALICE], mode=TlsMode.ENCRYPT)
         assert fates[0].code == replies.NOT_LMTP.code
         assert HANDSHAKE not in said
 
     def test_a_handshake_that_fails(self) -> None:
         heard = (HELLO, self.OFFER, self.READY, PLAIN)
-        fates, said = send(*heard, to=[ALICE], starttls=StartTls.MAY, failing=Secure)
+        fates, said = send(*heard, to=[ALICE], mode=TlsMode.MAY, failing=Secure)
         assert fates[0].code == replies.CONNECTION_LOST.code
         assert said[-1] == HANDSHAKE
 
@@ -323,7 +316,7 @@ class TestHostileServers:
 
 def test_an_opening_alone_tells_why_it_ended() -> None:
     with pytest.raises(SessionEndedError, match="Closing"):
-        talk(opening(ReplyReader(), "client.example", StartTls.NONE), [CLOSING])
+        talk(opening(ReplyReader(), "client.example", TlsMode.NONE), [CLOSING])
 
 
 @pytest.mark.parametrize("path", ["a\r\nQUIT", "a\0", "a\x7f", "\udc80"])
