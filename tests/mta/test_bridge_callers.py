@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.components import require, require_root
 from tests.support.messages import as_stored, put_in_front
+from tests.support.pop3 import Pop3
 from tests.support.processes import LOOPBACK, PROGRAMS_PATH
 from tests.support.server import PROJECT, Server
 
@@ -168,3 +169,70 @@ def test_maildrop(address: str, code: int, server: Server, tmp_path: Path) -> No
     result = run(["maildrop", "-f", SENDER, "rules"], tmp_path)
     assert result.returncode == code, result.stderr
     check_delivery(server, code)
+
+
+ON_THE_WIRE = MESSAGE.replace(b"\n", b"\r\n")
+
+
+@pytest.fixture
+def pop3() -> Iterator[Pop3]:
+    """A mailbox elsewhere with the message in it, as it was delivered there."""
+    with Pop3(f"Return-Path: <{SENDER}>\r\n".encode() + ON_THE_WIRE) as running:
+        yield running
+
+
+def check_fetched(server: Server, code: int) -> None:
+    """Programs that fetch put a field or two in front."""
+    messages = server.messages("alice@example.org")
+    for file in server.message_files("alice@example.org"):
+        file.unlink()
+    assert len(messages) == (1 if code == 0 else 0)
+    for message in messages:
+        assert f"Return-Path: <{SENDER}>\n".encode() in message
+        assert message.endswith(MESSAGE)
+
+
+@every_pipe_fate
+def test_fetchmail(address: str, code: int, server: Server, pop3: Pop3, tmp_path: Path) -> None:
+    """What could not be delivered for now stays where it was."""
+    require("fetchmail")
+    rc = tmp_path / "rc"
+    mda = bridge(server, "pipe", "-f", "%F", "--", address)
+    rc.write_text(
+        f'poll "{LOOPBACK}" service {pop3.port} protocol pop3 user "u" password "p" no rewrite'
+        f' fetchall sslproto "" mda "{mda}"\n'
+    )
+    rc.chmod(0o600)
+    environment = {"FETCHMAILHOME": str(tmp_path), "HOME": str(tmp_path), "LOGNAME": "root"}
+    result = run(["fetchmail", "--invisible", "-f", rc], tmp_path, **environment)
+    assert bool(pop3.messages) is (code != 0), result
+    check_fetched(server, code)
+
+
+@pytest.mark.parametrize("kind", ["MDA_external", "MDA_qmaillocal"])
+@every_pipe_fate
+def test_getmail(
+    kind: str, address: str, code: int, server: Server, pop3: Pop3, tmp_path: Path
+) -> None:
+    """It runs programs in the one way and in the other; what is not delivered stays."""
+    require("getmail")
+    shape = "pipe" if kind == "MDA_external" else "qmail-local"
+    script = tmp_path / "script"
+    script.write_text(f'#!/bin/sh\nexec {bridge(server, shape)} "$@"\n')
+    script.chmod(0o755)
+    local, _, domain = address.rpartition("@")
+    options = {
+        "MDA_external": f'path = {script}\narguments = ("-f", "%(sender)", "--", "{address}")\n',
+        "MDA_qmaillocal": f"qmaillocal = {script}\nlocaldomain = {domain}\n",
+    }
+    (tmp_path / "rc").write_text(
+        "[retriever]\ntype = MultidropPOP3Retriever\nenvelope_recipient = x-original-to:1\n"
+        f"server = {LOOPBACK}\nport = {pop3.port}\nusername = u\npassword = p\n"
+        f"[destination]\ntype = {kind}\nallow_root_commands = true\n{options[kind]}"
+        "[options]\ndelete = true\ndelivered_to = false\nreceived = false\n"
+    )
+    pop3.messages[0] = f"X-Original-To: {address}\r\n".encode() + pop3.messages[0]
+    environment = {"HOME": str(tmp_path)}
+    result = run(["getmail", "--getmaildir", tmp_path, "--rcfile", "rc"], tmp_path, **environment)
+    assert bool(pop3.messages) is (code != 0), result
+    check_fetched(server, code)
