@@ -220,7 +220,7 @@ def test_getmail(
     script = tmp_path / "script"
     script.write_text(f'#!/bin/sh\nexec {bridge(server, shape)} "$@"\n')
     script.chmod(0o755)
-    local, _, domain = address.rpartition("@")
+    domain = address.rpartition("@")[2]
     options = {
         "MDA_external": f'path = {script}\narguments = ("-f", "%(sender)", "--", "{address}")\n',
         "MDA_qmaillocal": f"qmaillocal = {script}\nlocaldomain = {domain}\n",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lmtpd.client.connection import Connection, deliver
+from lmtpd.client.dialogue import session
+from lmtpd.client.reader import ReplyReader
 from lmtpd.client.steps import Hear, Steps
 from lmtpd.client.target import Target, TargetError
 from lmtpd.client.tls import Tls, TlsMode
@@ -106,20 +108,19 @@ class TestDeliver:
 
     def test_a_final_reply_before_the_dot_is_not_believed(self) -> None:
         texts: list[bytes] = []
-        is_said = threading.Event()
 
         def serve(peer: socket.socket) -> None:
             converse(peer, HELLO, OK, OK, OK, GO)
             peer.sendall(OK)
-            is_said.set()
             texts.append(all_of(peer))
 
         def message() -> Iterator[bytes]:
             yield b"a\n"
-            assert is_said.wait(PATIENCE_S)
+            assert select.select([connection], [], [], PATIENCE_S)[0]
 
-        with server(serve) as target:
-            (fate,) = deliver(target, Tls(), TRANSACTION, message())
+        steps = session(ReplyReader(), "client.example", TlsMode.NONE, TRANSACTION)
+        with server(serve) as target, Connection(target, Tls()) as connection:
+            (fate,) = connection.perform(steps, message())
         assert fate.code == replies.NOT_LMTP.code
         assert texts == [b""]
 
