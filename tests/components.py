@@ -152,11 +152,10 @@ def _report() -> int:
         print(f"{name}: " + (f"missing {', '.join(missing)}" if missing else "there"))
     packages = missing_packages()
     if packages:
-        print(f"to install: {install_line(packages)}")
-    if packages or missing_downloads():
-        print(f"or, with the downloads, as root: {sys.argv[0]} --install")
-        return 1
-    return 0
+        print(f"to install: {install_line(packages)}\nor, as root: {sys.argv[0]} --install")
+    if missing_downloads():
+        print(f"to download, as root: {sys.argv[0]} --install")
+    return 1 if packages or missing_downloads() else 0
 
 
 def _obstacle() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import re
 import threading
 from collections.abc import Iterator
@@ -106,19 +106,9 @@ def server_on_a_small_disk(folder: Path) -> Iterator[Server]:
 
 def fill_up(path: Path) -> None:
     """Take all the space that is left."""
-    with path.open("wb", buffering=0) as file, suppress_full():
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(4096))
-
-
-@contextmanager
-def suppress_full() -> Iterator[None]:
-    """No space left on device, and nothing else, ends the block in peace."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
 
 
 @mtas()
