@@ -4,14 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint docs bench clean
+.PHONY: run test mta lint docs bench clean
 
 # Serves on 127.0.0.1:11200 with the mailbox alice@example.org; ARGS are for lmtpd.
 run: $(VENV)/run.stamp
 	@$(BIN)/python lmtpd.py mailbox add alice@example.org $(ARGS) >/dev/null
 	@exec $(BIN)/python lmtpd.py serve $(ARGS)
 
-# Real Postfix, Dovecot and swaks are installed under CI=true only; elsewhere the tests that want
+# Real MTAs, Dovecot and swaks are installed or downloaded under CI=true only; elsewhere the tests that want
 # what is missing are skipped, and the first lines say what to install for all of them.
 test: lint
 	@$(BIN)/python tests/components.py $(if $(filter true,$(CI)),--install,|| true)
@@ -26,6 +26,10 @@ lint: $(VENV)/test.stamp
 # Prints the tables of the documentation from the code.
 docs: $(VENV)/run.stamp
 	$(BIN)/python docs/tables.py
+
+# Real MTAs only, and the table of tests/mta/README.md from this run; as root.
+mta: $(VENV)/test.stamp
+	MTA_TABLE=tests/mta/README.md $(BIN)/python -m pytest tests/mta
 
 # Beside Dovecot, aiosmtpd and a floor in C; as root, about a quarter of an hour. bench/README.md
 bench: $(VENV)/test.stamp

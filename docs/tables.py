@@ -1,6 +1,7 @@
 """Prints the tables of the documentation from the code, so that they cannot be wrong.
 
-`make docs` writes docs/CONFIG.md, docs/REPLIES.md and the settings in README.md; a test compares.
+`make docs` writes docs/CONFIG.md, docs/REPLIES.md, the settings in README.md and the lines for each
+MTA in docs/mta/; a test compares.
 """
 
 from __future__ import annotations
@@ -9,14 +10,26 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
+from lmtpd import recipes  # noqa: E402
 from lmtpd.config import FILE_FORMAT  # noqa: E402
 from lmtpd.protocol import replies  # noqa: E402
 from lmtpd.settings import Config, Setting  # noqa: E402
+
+LINES = re.compile(r"(<!-- lines: (\S+), printed by `make docs` -->\n```\n).*?(?=```\n)", re.DOTALL)
+EXAMPLE = Config(lmtp_default_domain="example.org")
+SECURED = replace(EXAMPLE, lmtp_cert_path=Path("lmtp.crt"), lmtp_key_path=Path("lmtp.key"))
+VARIANTS = {
+    "plain": EXAMPLE,
+    "unix": replace(EXAMPLE, lmtp_socket_path=Path("/run/lmtpd/lmtp")),
+    "starttls": SECURED,
+    "implicit": replace(SECURED, lmtp_tls_only=True),
+}
 
 BEGIN, END = "<!-- settings: printed by `make docs` -->\n", "<!-- end of settings -->"
 
@@ -38,14 +51,24 @@ def readme(text: str) -> str:
     return re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: table, text, flags=re.DOTALL)
 
 
+def mta_page(text: str, mta: str) -> str:
+    """A page with the lines for an MTA as `lmtpd.py setup` prints them."""
+    return LINES.sub(lambda block: block[1] + recipes.lines(mta, VARIANTS[block[2]]), text)
+
+
 def pages() -> dict[Path, str]:
     """Every file that is printed, and what belongs in it."""
     start = PROJECT / "README.md"
     return {
         PROJECT / "docs" / "CONFIG.md": config_page(),
         PROJECT / "docs" / "REPLIES.md": replies_page(),
-        start: readme(start.read_text("utf-8")),
+        start: mta_page(readme(start.read_text("utf-8")), "postfix"),
+        **{path: mta_page(path.read_text("utf-8"), path.stem) for path in _mta_pages()},
     }
+
+
+def _mta_pages() -> Iterator[Path]:
+    return ((PROJECT / "docs" / "mta" / f"{mta}.md") for mta in recipes.RECIPES)
 
 
 def _config_lines() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The command line of the server: serve, check-config, check-recipient, mailbox.
+"""The command line of the server: serve, check-config, check-recipient, mailbox, setup.
 
 Exit codes are those of sysexits.h; what is wrong goes to standard error, a line for each fault.
 """
@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import __version__, config, try_it
+from . import __version__, config, recipes, try_it
 from .config import Config, ConfigError
 from .failures import DeliveryError
 from .log import Log
@@ -106,16 +106,19 @@ def _parser() -> _Parser:
     actions = mailbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
     adding = actions.add_parser("add", help="make mailboxes")
     listing = actions.add_parser("list", help="list the mailboxes that exist")
+    setup = commands.add_parser("setup", help="print the lines by which an MTA delivers here")
+    setup.add_argument("address", nargs=1, choices=recipes.RECIPES, metavar="MTA")
     for command, run, addresses in (
         (serve, _serve, ""),
         (check, _check_config, ""),
         (recipient, _check_recipient, " ADDRESS ..."),
         (adding, _mailbox_add, " ADDRESS ..."),
         (listing, _mailbox_list, ""),
+        (setup, _setup, " " + "|".join(recipes.RECIPES)),
     ):
         command.usage = f"{command.prog}{addresses} [--config FILE] [--SETTING VALUE ...]"
         command.set_defaults(run=run)
-        if addresses:
+        if "ADDRESS" in addresses:
             command.add_argument("address", nargs="+", metavar="ADDRESS")
         _add_settings(command)
     _add_settings(parser)
@@ -248,6 +251,14 @@ def _mailbox_list(settings: Config, _: list[str]) -> int:
             _tell(mailbox)
     except OSError as error:
         raise CommandError(os.EX_NOINPUT, str(error)) from error
+    return os.EX_OK
+
+
+def _setup(settings: Config, mta: list[str]) -> int:
+    try:
+        _tell(recipes.lines(mta[0], settings).rstrip("\n"))
+    except recipes.RecipeError as error:
+        raise CommandError(os.EX_CONFIG, str(error)) from error
     return os.EX_OK
 
 

@@ -6,7 +6,9 @@
 
 Promises: the table below is the only list of these programs. Nothing is installed that is there
 already, and no service is started by an installation: the tests start their own, with their own
-configuration. What a package enables for the machine's next start stays enabled.
+configuration. What a package enables for the machine's next start stays enabled. Debian lets one
+MTA only be installed: the others are downloaded, with all that this machine lacks for them, and
+tests/support/sandbox.py unpacks them where the machine does not see it.
 Exit status: 0 all there, 1 something missing, 2 cannot be installed from here.
 
 Needs the standard library only, for it runs before anything else is installed.
@@ -20,6 +22,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +38,15 @@ _POLICY_TEXT = "#!/bin/sh\nexit 101\n"
 _ANSWERS = "postfix postfix/main_mailer_type select No configuration\n"
 
 
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmtpd-tests"
+
+
 @dataclass(frozen=True)
 class Component:
     """Something real: its Debian packages, and what proves that they are there."""
 
     packages: tuple[str, ...]
-    programs: tuple[str, ...]
+    programs: tuple[str, ...] = ()
     perl_modules: tuple[str, ...] = ()
 
     def missing(self) -> tuple[str, ...]:
@@ -48,6 +54,28 @@ class Component:
         programs = [name for name in self.programs if shutil.which(name, path=_PATH) is None]
         modules = [name for name in self.perl_modules if not _has_perl_module(name)]
         return (*programs, *modules)
+
+    def remedy(self) -> str:
+        """The line by which a person gets it."""
+        return install_line(self.packages)
+
+
+@dataclass(frozen=True)
+class Download(Component):
+    """Packages that are kept as files, beside each other and not installed."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the package files lie; it is there when all of them are."""
+        return _CACHE / self.packages[0]
+
+    def missing(self) -> tuple[str, ...]:
+        """The packages, if they were not downloaded."""
+        return () if self.folder.is_dir() else self.packages
+
+    def remedy(self) -> str:
+        """The line by which a person gets it."""
+        return f"{sys.executable} tests/components.py --install"
 
 
 COMPONENTS = {
@@ -87,6 +115,10 @@ COMPONENTS = {
     ),
     "ext4": Component(packages=("e2fsprogs",), programs=("mkfs.ext4",)),
     "xfs": Component(packages=("xfsprogs",), programs=("mkfs.xfs",)),
+    "exim": Download(packages=("exim4-daemon-light",)),
+    "opensmtpd": Download(packages=("opensmtpd",)),
+    # m4 makes sendmail.cf from the lines of the documentation, with what sendmail-cf holds.
+    "sendmail": Download(packages=("sendmail-bin", "sendmail-cf", "m4")),
 }
 
 
@@ -100,21 +132,28 @@ def missing_packages() -> list[str]:
     return [
         package
         for component in COMPONENTS.values()
-        if component.missing()
+        if component.missing() and not isinstance(component, Download)
         for package in component.packages
     ]
+
+
+def missing_downloads() -> list[Download]:
+    """What is to be downloaded and is not there."""
+    return [one for one in COMPONENTS.values() if isinstance(one, Download) and one.missing()]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Report, or install and then report."""
     parser = argparse.ArgumentParser(description="The real programs that the tests need.")
     parser.add_argument("--install", action="store_true", help="install what is missing")
-    if parser.parse_args(arguments).install and missing_packages():
+    if parser.parse_args(arguments).install and (missing_packages() or missing_downloads()):
         obstacle = _obstacle()
         if obstacle:
             print(f"cannot install: {obstacle}", file=sys.stderr)
             return 2
         _install(missing_packages())
+        for download in missing_downloads():
+            _download(download)
     return _report()
 
 
@@ -125,7 +164,9 @@ def _report() -> int:
     packages = missing_packages()
     if packages:
         print(f"to install: {install_line(packages)}\nor, as root: {sys.argv[0]} --install")
-    return 1 if packages else 0
+    if missing_downloads():
+        print(f"to download, as root: {sys.argv[0]} --install")
+    return 1 if packages or missing_downloads() else 0
 
 
 def _obstacle() -> str:
@@ -144,11 +185,33 @@ def _install(packages: list[str]) -> None:
             subprocess.run(
                 ["debconf-set-selections"], input=_ANSWERS, text=True, env=environment, check=True
             )
-        subprocess.run(
-            ["apt-get", "install", "--yes", "--no-install-recommends", *packages],
-            env=environment,
-            check=True,
-        )
+        if packages:
+            subprocess.run(
+                ["apt-get", "install", "--yes", "--no-install-recommends", *packages],
+                env=environment,
+                check=True,
+            )
+
+
+def _download(component: Download) -> None:
+    """Fetch its packages and those it needs that are not installed here: all of them, or none."""
+    environment = {**os.environ, "PATH": _PATH, "LC_ALL": "C"}
+    simulation = ["apt-get", "--simulate", "--no-install-recommends", "install"]
+    plan = subprocess.run(
+        [*simulation, *component.packages], env=environment, stdout=subprocess.PIPE, check=True
+    ).stdout.decode()
+    needed = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=_CACHE))
+    try:
+        # As ourselves: apt's own user may not write below our home.
+        download = ["apt-get", "-o", "APT::Sandbox::User=root", "download", *needed]
+        if needed:
+            subprocess.run(download, cwd=folder, env=environment, check=True)
+        folder.rename(component.folder)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
 
 
 @contextlib.contextmanager

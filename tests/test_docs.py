@@ -28,7 +28,9 @@ def test_printed_pages_are_up_to_date(path: Path, text: str) -> None:
     assert path.read_text("utf-8") == text, "run `make docs`"
 
 
-@pytest.mark.parametrize("path", sorted(PROJECT.glob("*.md")) + sorted(PROJECT.glob("docs/*.md")))
+@pytest.mark.parametrize(
+    "path", sorted(PROJECT.glob("*.md")) + sorted(PROJECT.glob("docs/**/*.md"))
+)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.support.components import require, require_root
-from tests.support.postfix import Postfix
+from tests.support.components import lacking, require, require_root
+from tests.support.mta import SENDER, Mta, SandboxedMta
+from tests.support.mta_table import MtaTable
+from tests.support.sandbox import NoSandboxError, Sandbox
 from tests.support.server import Server
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """With MTA_TABLE=path in the environment the table of this run is written there."""
+    path = os.environ.get("MTA_TABLE")
+    if path:
+        config.pluginmanager.register(MtaTable(Path(path)))
+
+
 @pytest.fixture(scope="session")
-def postfix_is_there() -> None:
-    """Postfix is installed and we may start it."""
-    require("postfix")
-    require_root("Postfix starts as root only")
+def sandbox_is_possible() -> str:
+    """Why there can be no machine for an MTA; empty if there can be one."""
+    try:
+        with Sandbox():
+            return ""
+    except NoSandboxError as error:
+        return str(error)
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> type[Mta]:
+    """An MTA that is there and that we may start; `tests.support.mtas` says which ones."""
+    kind: type[Mta] = request.param
+    require(kind.name)
+    require_root(f"{kind.name} starts as root only")
+    if issubclass(kind, SandboxedMta):
+        obstacle = request.getfixturevalue("sandbox_is_possible")
+        if obstacle:
+            lacking(obstacle)
+    return kind
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +55,16 @@ def dovecot_is_there() -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """The server under test, delivering to any mailbox that the test makes."""
+    """The server under test, delivering to any mailbox that the test makes, and to the sender's."""
     with Server(tmp_path) as running:
+        running.mailbox(SENDER)
         yield running
 
 
 @pytest.fixture
-def postfix(postfix_is_there: None, server: Server) -> Iterator[Postfix]:  # noqa: ARG001
-    """Postfix in front of the server."""
-    with Postfix(server.port) as running:
+def mta(kind: type[Mta], server: Server) -> Iterator[Mta]:
+    """The MTA in front of the server."""
+    with kind(server.port) as running:
         yield running
 
 

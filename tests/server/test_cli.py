@@ -218,3 +218,19 @@ class TestServe:
             wait_for(lambda: "mailboxes:" in server.output, 5.0, "the welcome")
             assert "mailbox add" in server.output
             assert "swaks" not in server.output
+
+
+class TestSetup:
+    def test_prints_the_lines_for_an_mta(self) -> None:
+        result = lmtpd("setup", "postfix", "--lmtp-default-domain", "example.org")
+        assert result.returncode == 0
+        assert "virtual_mailbox_domains = example.org\n" in result.stdout
+
+    def test_what_the_mta_cannot_do_is_78(self) -> None:
+        result = lmtpd("setup", "exim", "--lmtp-bind-addr", "::1")
+        assert result.returncode == os.EX_CONFIG
+        assert result.stdout == ""
+        assert "lmtp-bind-addr" in result.stderr
+
+    def test_an_unknown_mta_is_64(self) -> None:
+        assert lmtpd("setup", "carrier-pigeon").returncode == os.EX_USAGE

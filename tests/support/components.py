@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.components import COMPONENTS, install_line
+from tests.components import COMPONENTS
 
 
 def require(name: str) -> None:
@@ -19,7 +19,7 @@ def require(name: str) -> None:
     component = COMPONENTS[name]
     missing = component.missing()
     if missing:
-        lacking(f"{name} is missing ({', '.join(missing)}): {install_line(component.packages)}")
+        lacking(f"{name} is missing ({', '.join(missing)}): {component.remedy()}")
 
 
 def require_root(why: str) -> None:

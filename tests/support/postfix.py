@@ -13,31 +13,21 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from tests.support.client import Client
-from tests.support.processes import LOOPBACK, PROGRAMS_PATH, free_port, greets, stop
-from tests.support.waiting import wait_for
+from tests.support.mta import DOMAIN, Mta
+from tests.support.processes import LOOPBACK, PROGRAMS_PATH, stop
 
-DOMAIN = "example.org"
-
-_START_S = 20.0
 _STOP_S = 20.0
 _LONGEST_LIFE_S = "600"
-_QUEUE_S = 30.0
+_TIMEOUT_S = 30.0
 
-# The first three lines are what the product's documentation asks of an administrator. Then: quick
-# answers (an address is looked at again after 1 s, many times, so that a slow machine gets no 450),
-# quick retries, a message left as the client sent it, and nothing to or from the outside.
+# The first lines are those of the page. Then: quick answers (an address is looked
+# at again after 1 s, many times, so that a slow machine gets no 450), quick retries, a message left
+# as the client sent it, and nothing to or from the outside.
 _MAIN_CF = """\
-virtual_mailbox_domains = {domain}
-virtual_transport = lmtp:[{host}]:{lmtp_port}
-smtpd_recipient_restrictions = reject_unverified_recipient
-unverified_recipient_reject_code = 550
-
+{lines}
 compatibility_level = 3.6
 queue_directory = {folder}/queue
 data_directory = {folder}/data
@@ -99,87 +89,50 @@ _PRIVATE_QUEUES = (
 )
 
 
-class Postfix:
-    """Postfix that delivers the mail of example.org to a loopback LMTP port.
+class Postfix(Mta):
+    """Postfix, configured with the lines of docs/mta/postfix.md."""
 
-    `settings` are further lines of main.cf, such as lmtp_tls_security_level="encrypt".
-    """
+    name = "postfix"
+    features = frozenset(
+        {"verify", "bounce", "unix", "starttls", "implicit", "smtputf8", "pipelining"}
+    )
+    deferral = "status=deferred"
 
-    def __init__(self, lmtp_port: int, **settings: str) -> None:
-        self.port = free_port()
-        self._lmtp_port = lmtp_port
-        self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Postfix:
+    def start(self) -> None:
         # Short, for the paths of unix sockets are bounded, and open to the user postfix, which a
         # directory of pytest's is not.
         self._folder = Path(tempfile.mkdtemp(prefix="postfix-", dir="/tmp"))
+        self._process: subprocess.Popen[bytes] | None = None
         try:
             self._folder.chmod(0o755)
             self._make_folders()
             self._write_configuration()
             self._start()
         except BaseException:
-            self._end()
+            self.end()
             raise
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end()
-
-    def client(self) -> Client:
-        """A connection to its SMTP port, greeted and introduced."""
-        client = Client.tcp(self.port)
+    def end(self) -> None:
         try:
-            for reply in client.reply(), client.command("EHLO client.example.net"):
-                if reply.code not in (220, 250):
-                    raise RuntimeError(f"Postfix says {reply}\n{self.log}")
-        except BaseException:
-            client.close()
-            raise
-        return client
+            if self._process is not None:
+                stop(self._process, _STOP_S)
+        finally:
+            shutil.rmtree(self._folder)
+
+    def waiting(self) -> int:
+        return len(self.queue())
 
     def queue(self) -> list[dict[str, Any]]:
         """Its queue: for each message what `postqueue -j` says of it."""
         return [json.loads(line) for line in self._run("postqueue", "-j").splitlines()]
 
     def flush(self) -> None:
-        """Have it try again, now, what it could not deliver."""
         self._run("postqueue", "-f")
-
-    def wait_until_deferred(self) -> None:
-        """Wait until all that it holds has been tried and put aside for later."""
-        self._wait_for_queue(
-            lambda queue: bool(queue) and all(m["queue_name"] == "deferred" for m in queue),
-            "a queue of deferred mail only",
-        )
-
-    def wait_until_empty(self) -> None:
-        """Wait until it holds no mail any more: all delivered or bounced."""
-        self._wait_for_queue(lambda queue: not queue, "an empty queue")
-
-    def setting(self, name: str) -> str:
-        """The value of a setting, as `postconf` tells it."""
-        return self._run("postconf", "-x", "-h", name).strip()
 
     @property
     def log(self) -> str:
-        """All that it logged so far."""
-        path = self._folder / "log"
-        return path.read_text("utf-8", "replace") if path.exists() else ""
-
-    def _wait_for_queue(self, condition: Callable[[list[dict[str, Any]]], bool], what: str) -> None:
-        try:
-            wait_for(lambda: condition(self.queue()), _QUEUE_S, what)
-        except TimeoutError as error:
-            error.add_note(f"queue: {self.queue()}\nlog:\n{self.log}")
-            raise
+        paths = (self._folder / name for name in ("master.out", "log"))
+        return "".join(path.read_text("utf-8", "replace") for path in paths if path.exists())
 
     def _make_folders(self) -> None:
         """The directories that `postfix check` makes, which would look at the machine's as well."""
@@ -201,13 +154,12 @@ class Postfix:
             "domain": DOMAIN,
             "folder": self._folder,
             "host": LOOPBACK,
-            "lmtp_port": self._lmtp_port,
+            "lines": self.lines.replace("/run/lmtpd", str(self.socket_folder)),
             "meta_directory": _built_in("meta_directory"),
             "port": self.port,
         }
         master = _MASTER_CF.format(**values)
-        extra = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
-        for name, text in (("main.cf", _MAIN_CF.format(**values) + extra), ("master.cf", master)):
+        for name, text in (("main.cf", _MAIN_CF.format(**values)), ("master.cf", master)):
             path = self._folder / name
             path.write_text(text)
             # Postfix reads a file that changed this second again and again, for an editor might
@@ -227,23 +179,7 @@ class Postfix:
                 stderr=output,
                 start_new_session=True,
             )
-        wait_for(self._is_up, _START_S, f"Postfix on port {self.port}")
-
-    def _is_up(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            output = (self._folder / "master.out").read_text()
-            raise RuntimeError(
-                f"Postfix ended with {self._process.returncode}:\n{output}{self.log}"
-            )
-        return greets(self.port, b"220 ")
-
-    def _end(self) -> None:
-        try:
-            if self._process is not None:
-                stop(self._process, _STOP_S)
-        finally:
-            shutil.rmtree(self._folder)
+        self.wait_until_up()
 
     def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
@@ -252,7 +188,7 @@ class Postfix:
             capture_output=True,
             check=False,
             text=True,
-            timeout=_QUEUE_S,
+            timeout=_TIMEOUT_S,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{done.args!r}: {done.stderr}\n{self.log}")
@@ -271,5 +207,5 @@ def _built_in(name: str) -> str:
         capture_output=True,
         check=True,
         text=True,
-        timeout=_QUEUE_S,
+        timeout=_TIMEOUT_S,
     ).stdout.strip()

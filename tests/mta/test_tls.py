@@ -1,0 +1,76 @@
+"""TLS, where the MTA's configuration demands it: STARTTLS, or from the first octet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.certificates import Certificate
+from tests.support.messages import as_stored, put_in_front
+from tests.support.mta import ALICE, HEADER, SENDER, Mta
+from tests.support.mtas import mtas
+from tests.support.server import Server
+
+MESSAGE = HEADER + b"under cover\r\n"
+
+
+@contextmanager
+def secured(folder: Path, certificate: Certificate, **settings: object) -> Iterator[Server]:
+    """A server with a certificate."""
+    paths = {"lmtp_cert_path": certificate.cert_path, "lmtp_key_path": certificate.key_path}
+    with Server(folder, **paths, **settings) as server:
+        for address in ALICE, SENDER:
+            server.mailbox(address)
+        yield server
+
+
+def delivered(server: Server, mta: Mta) -> bytes:
+    """Deliver; what stands in front of the message."""
+    mta.submit([ALICE], MESSAGE)
+    mta.wait_until_empty()
+    [stored] = server.messages(ALICE)
+    return put_in_front(stored, as_stored(MESSAGE))
+
+
+@mtas("starttls")
+def test_mail_comes_over_starttls(
+    kind: type[Mta], tmp_path: Path, certificate: Certificate
+) -> None:
+    with secured(tmp_path, certificate) as server, kind(server.port, "starttls") as mta:
+        assert b" with LMTPS " in delivered(server, mta)
+
+
+@mtas("implicit")
+def test_mail_comes_over_tls_from_the_first_octet(
+    kind: type[Mta], tmp_path: Path, certificate: Certificate
+) -> None:
+    with (
+        secured(tmp_path, certificate, lmtp_tls_only=True) as server,
+        kind(server.port, "implicit") as mta,
+    ):
+        assert b" with LMTPS " in delivered(server, mta)
+
+
+@mtas("starttls")
+def test_without_starttls_on_offer_mail_waits(
+    kind: type[Mta], tmp_path: Path, certificate: Certificate
+) -> None:
+    with (
+        secured(tmp_path, certificate) as server,
+        kind(server.port, "starttls") as mta,
+        mta.client() as client,
+    ):
+        mta.open(client, [ALICE])
+        server.stop()
+        in_clear = Server(tmp_path, lmtp_port=server.port)
+        in_clear.port = server.port
+        with in_clear:
+            mta.finish(client, MESSAGE)
+            mta.wait_until_deferred()
+            assert in_clear.messages(ALICE) == []
+        server.start()
+        mta.drain()
+        [stored] = server.messages(ALICE)
+        assert b" with LMTPS " in stored
+        assert server.messages(SENDER) == []
