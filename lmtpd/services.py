@@ -15,7 +15,8 @@ from .log import Log
 from .protocol.envelope import TlsInfo
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
-from .recipients.chain import Deadline, VerifierChain
+from .recipients.chain import VerifierChain
+from .recipients.guard import Deadline, Event
 from .trust import TrustPolicy
 
 _Arguments = ParamSpec("_Arguments")
@@ -98,6 +99,8 @@ class Runtime:
     """Gives an agent its thread; what is returned hands it a message and waits."""
     within: Deadline
     """Bounds the time of a hook."""
+    new_event: Callable[[], Event]
+    """Something that the process's kind of threads can wait for."""
     spawn: Callable[..., object]
     """Runs a function that nobody waits for."""
     is_stopping: Callable[[], bool]

@@ -72,6 +72,7 @@ class Worker:
                 offload=self._disk.run,
                 delivering=lambda agent: Committer(agent).deliver,
                 within=self._within,
+                new_event=Event,
                 spawn=gevent.spawn,
                 is_stopping=self._stopping.is_set,
                 log=log,

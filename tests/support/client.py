@@ -76,6 +76,10 @@ class Client:
         """Hang up, without a word."""
         self._connection.close()
 
+    def fileno(self) -> int:
+        """For poll(): whether there is something to read."""
+        return self._connection.fileno()
+
     def start_tls(self, context: ssl.SSLContext) -> None:
         """The handshake that follows the reply to STARTTLS."""
         self._connection = _secured(self._connection, context)

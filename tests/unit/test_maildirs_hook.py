@@ -10,11 +10,11 @@ import pytest
 from lmtpd.delivery.layout import Layout
 from lmtpd.delivery.maildir import MaildirStore
 from lmtpd.delivery.tree import MaildirTree
-from lmtpd.failures import LinkOutsideError, StoreVanishedError
+from lmtpd.failures import StoreVanishedError
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.envelope import Peer
 from lmtpd.recipients.maildirs import MaildirsVerifier
-from lmtpd.recipients.verdict import RcptContext, Verdict
+from lmtpd.recipients.verdict import Kind, RcptContext, Verdict
 from tests.support.faulty_disk import Fault, FaultyDisk, open_descriptors
 
 CONTEXT = RcptContext(Peer(""))
@@ -129,7 +129,15 @@ def test_a_lost_mount_is_an_error(root: Path, disk: FaultyDisk) -> None:
             hook.verify(Address(local, "example.org"), CONTEXT)
 
 
-def test_a_link_out_of_the_store_is_an_error(hook: MaildirsVerifier, root: Path) -> None:
+def test_a_link_out_of_the_store_defers_one_mailbox(hook: MaildirsVerifier, root: Path) -> None:
+    """An error would speak of the disk, and after some of them nobody would be asked for."""
     (root / "example.org" / "bob").symlink_to(root.parent)
-    with pytest.raises(LinkOutsideError):
-        hook.verify(Address("bob", "example.org"), CONTEXT)
+    verdict = hook.verify(Address("bob", "example.org"), CONTEXT)
+    assert verdict is not None
+    assert verdict.kind is Kind.DEFER
+    assert "bob" in verdict.reason
+
+
+def test_a_mailbox_that_was_just_made_is_never_called_unknown(hook: MaildirsVerifier) -> None:
+    assert hook.negative_ttl_s == 0
+    assert 0 < hook.positive_ttl_s < 10
