@@ -103,5 +103,7 @@ class Runtime:
     """Something that the process's kind of threads can wait for."""
     spawn: Callable[..., object]
     """Runs a function that nobody waits for."""
+    repeat: Callable[[float, Callable[[], object]], object]
+    """Calls a function every so many seconds, as long as the process lives."""
     is_stopping: Callable[[], bool]
     log: Log

@@ -196,7 +196,10 @@ class Config:
         _RECIPIENTS,
     )
     lmtp_recipient_table: Path | None = setting(
-        "none", optional(values.path), "File of addresses that the hook `table` reads.", _RECIPIENTS
+        "none",
+        optional(values.path),
+        "File of addresses that the hook `table` reads, and reads again when it changes.",
+        _RECIPIENTS,
     )
     lmtp_recipient_delimiter: str = setting(
         "+",

@@ -23,7 +23,7 @@ from .recipients.fail_open import FailOpen
 from .recipients.guard import Deadline, Event, GuardedHook, Policy, Process, Report
 from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
-from .recipients.table import TableVerifier
+from .recipients.table_file import LOOK_S, TableFile
 from .recipients.verdict import RecipientVerifier
 from .services import Runtime, Services
 
@@ -55,6 +55,7 @@ def verifier(
     directories: MaildirTree,
     asking: Process,
     watched: Callable[[GuardedHook], Link] = lambda hook: hook,
+    kept_up: Callable[[TableFile], object] = lambda _: None,
 ) -> VerifierChain:
     """The chain of `lmtp-recipient-hooks`.
 
@@ -63,6 +64,7 @@ def verifier(
         directories: the store.
         asking: how hooks are waited for.
         watched: puts something between the chain and a hook.
+        kept_up: has a table's file looked at from time to time.
 
     Raises:
         ConfigError: a hook cannot be had.
@@ -77,7 +79,9 @@ def verifier(
         path = config.lmtp_recipient_table
         if path is None:
             raise HookError("hook table: lmtp-recipient-table is not set")
-        return TableVerifier.read(path, config.lmtp_default_domain, rules)
+        hook = TableFile(path, config.lmtp_default_domain, rules, asking.report)
+        kept_up(hook)
+        return hook
 
     shipped = {"maildirs": maildirs, "table": table}
     policy = Policy(
@@ -124,6 +128,10 @@ def services(config: Config, runtime: Runtime, disk: Disk | None = None) -> Serv
     Raises:
         ConfigError: a part cannot be made.
     """
+
+    def kept_up(table: TableFile) -> None:
+        runtime.repeat(LOOK_S, lambda: table.refresh(runtime.offload))
+
     directories = tree(config, disk)
     quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
     agent = DeliveryAgent(
@@ -145,7 +153,10 @@ def services(config: Config, runtime: Runtime, disk: Disk | None = None) -> Serv
         ),
         trust=config.lmtp_trusted_ips,
         verifier=verifier(
-            config, directories, process(runtime.within, runtime.new_event, runtime.log.line)
+            config,
+            directories,
+            process(runtime.within, runtime.new_event, runtime.log.line),
+            kept_up=kept_up,
         ),
         agent=agent,
         deliver=runtime.delivering(agent),

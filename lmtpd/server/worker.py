@@ -74,6 +74,7 @@ class Worker:
                 within=self._within,
                 new_event=Event,
                 spawn=gevent.spawn,
+                repeat=lambda seconds, function: gevent.spawn(_repeat, seconds, function),
                 is_stopping=self._stopping.is_set,
                 log=log,
             )
@@ -163,6 +164,12 @@ class Worker:
             if removed:
                 self._log.line("swept", files=removed)
             gevent.sleep(SWEEP_SECONDS)
+
+
+def _repeat(seconds: float, function: Callable[[], object]) -> None:
+    while True:
+        gevent.sleep(seconds)
+        function()
 
 
 def _peer(address: object) -> Peer:

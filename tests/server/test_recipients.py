@@ -167,6 +167,27 @@ def test_a_domain_fails_open_if_the_administrator_says_so(tmp_path: Path, backen
         assert "every address of alarm.example is accepted" in server.log
 
 
+def test_a_table_is_read_again_and_a_broken_edit_keeps_the_last_good_one(tmp_path: Path) -> None:
+    table, team = tmp_path / "table", tmp_path / "team"
+    table.write_text("alice@example.org\nteam@example.org :include:team\n", "utf-8")
+    team.write_text("alice@example.org\n", "utf-8")
+    settings = {"lmtp_recipient_hooks": "table", "lmtp_recipient_table": table}
+    with Server(tmp_path, lmtp_workers=1, **settings) as server, begun(server) as client:
+        assert rcpt(client, "bob@example.org").code == 550
+        table.write_text("bob@example.org\n@@\n", "utf-8")
+        wait_for(lambda: "table-kept" in server.log, _SOON_S, "the fault in the log")
+        assert f"{table}:2: " in server.log
+        assert rcpt(client).code == 250
+        table.write_text("bob@example.org\nteam@example.org :include:team\n", "utf-8")
+        wait_for(lambda: rcpt(client, "bob@example.org").code == 250, _SOON_S, "the edit to count")
+        wait_for(lambda: rcpt(client).code == 550, _SOON_S, "the end of what was kept")
+        team.write_text("bob@example.org, carol@example.org\n", "utf-8")
+        wait_for(
+            lambda: "carol" in client.command("EXPN team@example.org").text, _SOON_S, "the member"
+        )
+        assert server.log.count("table-read") == 2
+
+
 def test_a_new_mailbox_exists_at_once(tmp_path: Path) -> None:
     """A refusal that was kept would bounce the first mail of a new mailbox."""
     with Server(tmp_path) as server, begun(server) as client:

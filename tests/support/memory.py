@@ -40,6 +40,7 @@ def runtime(log: io.StringIO, *, is_stopping: bool = False) -> Runtime:
         within,
         threading.Event,
         lambda *_: None,
+        lambda *_: None,
         lambda: is_stopping,
         Log(log),
     )

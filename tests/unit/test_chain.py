@@ -14,7 +14,7 @@ from lmtpd.protocol.envelope import Peer
 from lmtpd.recipients.chain import AddressRules, VerifierChain
 from lmtpd.recipients.fail_open import FailOpen
 from lmtpd.recipients.guard import GuardedHook, Policy
-from lmtpd.recipients.table import TableVerifier, parse
+from lmtpd.recipients.table_file import TableFile
 from lmtpd.recipients.verdict import Kind, RcptContext, Verdict
 from tests.support.asking import Asking, Clock
 
@@ -184,9 +184,15 @@ def test_a_catch_all_ranks_below_the_address_without_its_detail() -> None:
     assert chain.verify("alice+news@example.org") == accepted(ALICE)
 
 
-def test_a_catch_all_of_the_table_and_a_mailbox_of_a_later_hook() -> None:
-    entries = parse("@example.org all@example.org", "table", "example.org", AddressRules())
-    chain = Chain(TableVerifier(entries), Knows({ALICE: accepted(ALICE)}))
+def table(folder: Path, text: str) -> TableFile:
+    path = folder / "table"
+    path.write_text(text, "utf-8")
+    return TableFile(path, "example.org", AddressRules(), Asking().report)
+
+
+def test_a_catch_all_of_the_table_and_a_mailbox_of_a_later_hook(tmp_path: Path) -> None:
+    hook = table(tmp_path, "@example.org all@example.org")
+    chain = Chain(hook, Knows({ALICE: accepted(ALICE)}))
     assert chain.verify(ALICE) == accepted(ALICE)
     assert chain.verify("bob@example.org") == caught("all@example.org")
 
@@ -476,8 +482,6 @@ class TestFailOpen:
 
 
 def test_the_chain_reads_a_table_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "table"
-    path.write_text("team@example.org alice@example.org, bob@example.org\n", "utf-8")
-    chain = Chain(TableVerifier.read(path, "example.org", AddressRules()))
+    chain = Chain(table(tmp_path, "team@example.org alice@example.org, bob@example.org\n"))
     assert chain.verify("Team+x@example.org") == accepted(ALICE, "bob@example.org")
     assert chain.verify("teams@example.org") == Verdict.unknown()
