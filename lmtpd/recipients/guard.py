@@ -194,45 +194,58 @@ class GuardedHook:
         if ticket is None:
             return self._without(address, self._down()), True
         question = context.unread()
+        answer, fault = self._query(address, question, seconds)
+        if fault:
+            if self._breaker.failed(ticket, self._clock(), fault):
+                self._process.report("hook-down", hook=self.name, cause=fault)
+            return self._without(address, fault), not question.was_read
+        if self._breaker.answered(ticket):
+            self._process.report("hook-up", hook=self.name)
+        verdict = self._checked(answer)
+        if not question.was_read:
+            self._keep(address, verdict)
+        return verdict, not question.was_read
+
+    def _query(self, address: Address, question: RcptContext, seconds: float) -> tuple[object, str]:
+        """What the hook answers, or what went wrong."""
         try:
             blocking = bool(getattr(self._hook, "blocking", False))
-            verdict = self._checked(
-                self._process.within(
-                    seconds, blocking, lambda: self._hook.verify(address, question)
-                )
+            answer = self._process.within(
+                seconds, blocking, lambda: self._hook.verify(address, question)
             )
         except TimeoutError:
-            cause = f"no answer within {seconds:g} s"
+            return None, f"no answer within {seconds:g} s"
         except Exception as error:  # noqa: BLE001 - whatever a hook raises must not bounce mail
-            # The traceback module copes with errors that cannot even be printed.
-            cause = "".join(format_exception_only(error)).strip()
-        else:
-            if self._breaker.answered(ticket):
-                self._process.report("hook-up", hook=self.name)
-            if not question.was_read:
-                self._keep(address, verdict)
-            return verdict, not question.was_read
-        if self._breaker.failed(ticket, self._clock(), cause):
-            self._process.report("hook-down", hook=self.name, cause=cause)
-        return self._without(address, cause), True
+            return None, _told(error)
+        return answer, ""
 
     def _seconds_left(self, end: float) -> float:
         return max(0.0, min(self._policy.deadline_s, end - self._clock()))
 
-    def _checked(self, verdict: object) -> Verdict | None:
-        """A hook may be anybody's code: only a verdict that delivery can keep goes through."""
-        if verdict is None:
+    def _checked(self, answer: object) -> Verdict | None:
+        """A hook may be anybody's code: only a verdict that delivery can keep goes through.
+
+        Any other defers its address. It is no fault of the back-end: strangers could bring it down
+        for all by asking for names that no store can hold.
+        """
+        try:
+            return self._sound(answer)
+        except Exception as error:  # noqa: BLE001 - nonsense may be of any kind
+            return self._defer(_told(error))
+
+    def _sound(self, answer: object) -> Verdict | None:
+        if answer is None:
             return None
-        if not isinstance(verdict, Verdict):
-            raise TypeError(f"a Verdict or None was due, not {type(verdict).__name__}")
-        if verdict.kind is Kind.ACCEPT and not verdict.mailboxes:
+        if not isinstance(answer, Verdict):
+            raise TypeError(f"a Verdict or None was due, not {type(answer).__name__}")
+        if answer.kind is Kind.ACCEPT and not answer.mailboxes:
             raise ValueError("accepted without a mailbox")
-        verdict.reply()  # so that what is wrong with it shows here and not in the session
-        for mailbox in verdict.mailboxes:
+        answer.reply()  # so that what is wrong with it shows here and not in the session
+        for mailbox in answer.mailboxes:
             self._check(mailbox)
-        if verdict.kind is Kind.DEFER:
-            return replace(verdict, reason=f"hook {self.name}: {verdict.reason}")
-        return verdict
+        if answer.kind is Kind.DEFER:
+            return replace(answer, reason=f"hook {self.name}: {answer.reason}")
+        return answer
 
     def _keep(self, address: Address, verdict: Verdict | None) -> None:
         if verdict and verdict.kind is Kind.DEFER:
@@ -269,3 +282,8 @@ class GuardedHook:
 
     def _defer(self, cause: str) -> Verdict:
         return Verdict.defer(f"hook {self.name}: {cause}")
+
+
+def _told(error: Exception) -> str:
+    """In a line or more; the traceback module copes with errors that cannot even be printed."""
+    return "".join(format_exception_only(error)).strip()

@@ -273,6 +273,12 @@ class TestSingleFlight:
         assert self.ask_at_once(guarded) == [YES] * (self.PROBES + 1)
         assert guarded.directory.queries == self.PROBES + 1
 
+    def test_a_fault_that_may_be_due_to_one_sender_is_not_shared(self) -> None:
+        guarded = Guarded(Directory(KeyError("sender")), replace(POLICY, faults=1000))
+        guarded.directory.looks = lambda context: context.reverse_path
+        assert self.ask_at_once(guarded) == [defer("KeyError: 'sender'")] * (self.PROBES + 1)
+        assert guarded.directory.queries == self.PROBES + 1
+
     def test_who_waits_keeps_a_deadline_too(self, guarded: Guarded) -> None:
         *others, first = self.ask_at_once(guarded, left_s=0.0)
         assert first == YES
@@ -400,6 +406,19 @@ class TestDown:
             guarded.directory.says = Verdict.defer("this one moves house")
             guarded.ask()
         assert guarded.directory.queries == 12
+
+    @pytest.mark.parametrize(
+        "nonsense", [Verdict.accept("../x@example.org"), Verdict.accept("x"), "yes"], ids=str
+    )
+    def test_nonsense_is_no_fault_of_the_back_end(self, nonsense: Verdict) -> None:
+        """Else a stranger who asks for `../x` would have everybody deferred."""
+        guarded = Guarded(Directory(nonsense))
+        for _ in range(9):
+            verdict = guarded.ask(BOB)
+            assert verdict
+            assert verdict.kind is Kind.DEFER
+        guarded.directory.says = YES
+        assert guarded.ask() == YES
 
     def test_who_has_no_time_left_blames_nobody(self, guarded: Guarded) -> None:
         for _ in range(4):
