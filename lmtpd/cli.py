@@ -23,7 +23,8 @@ from .log import Log
 from .protocol.address import Address, AddressError
 from .protocol.envelope import Peer
 from .recipients.chain import AddressRules
-from .recipients.guard import GuardedHook, Process
+from .recipients.guard import GuardedHook
+from .recipients.process import Process
 from .recipients.verdict import Kind, RcptContext, Verdict
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from .protocol.envelope import TlsInfo
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
 from .recipients.chain import VerifierChain
-from .recipients.guard import Deadline, Event
+from .recipients.process import Deadline, Event
 from .trust import TrustPolicy
 
 _Arguments = ParamSpec("_Arguments")

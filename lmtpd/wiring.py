@@ -20,9 +20,11 @@ from .protocol.extensions import Extensions
 from .protocol.limits import Limits
 from .recipients.chain import AddressRules, Link, VerifierChain
 from .recipients.fail_open import FailOpen
-from .recipients.guard import Deadline, Event, GuardedHook, Policy, Process, Report
+from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
+from .recipients.policy import Policy
+from .recipients.process import Deadline, Event, Process, Report
 from .recipients.table_file import LOOK_S, TableFile
 from .recipients.verdict import RecipientVerifier
 from .services import Runtime, Services

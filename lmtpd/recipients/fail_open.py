@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ..failures import UnsafeMailboxError
 from ..protocol.address import Address
-from .guard import Report
+from .process import Report
 from .verdict import Verdict
 
 

@@ -15,94 +15,15 @@ All of it belongs to one thread, the event loop's; only the hook itself may be a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from traceback import format_exception_only
-from typing import Protocol
 
 from ..protocol.address import Address
 from .breaker import Breaker
 from .cache import Cache, Kept
-from .loader import HookError
+from .policy import Policy
+from .process import Event, Process
 from .verdict import Kind, RcptContext, RecipientVerifier, Verdict
-
-
-class Deadline(Protocol):
-    """Calls a function that must answer in time: cooperatively, or on a real thread."""
-
-    def __call__(
-        self, seconds: float, blocking: bool, function: Callable[[], Verdict | None], /
-    ) -> Verdict | None:
-        """The function's result.
-
-        Raises:
-            TimeoutError: it took longer.
-        """
-
-
-class Event(Protocol):
-    """Something to wait for, as threads or greenlets wait."""
-
-    def set(self) -> object:
-        """It has happened: all who wait go on."""
-
-    def wait(self, seconds: float, /) -> bool:
-        """Whether it has happened, within so many seconds."""
-
-
-class Report(Protocol):
-    """A line for the operator, as Log.line writes it."""
-
-    def __call__(self, event: str, **fields: object) -> object:
-        """Write `event` and the fields."""
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """What the process offers to those who ask hooks."""
-
-    within: Deadline
-    """How a call is bounded in time."""
-    new_event: Callable[[], Event]
-    """For those who wait for an answer that is on its way."""
-    clock: Callable[[], float]
-    """Monotonic seconds."""
-    random: Callable[[], float]
-    """A number from 0 up to 1."""
-    report: Report
-
-
-_DECLARED = ("deadline_s", "positive_ttl_s", "negative_ttl_s", "stale_s")
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How a hook is asked, and how long its answers hold. Times are in seconds."""
-
-    deadline_s: float = 10.0
-    positive_ttl_s: float = 300.0
-    """For an address that is accepted."""
-    negative_ttl_s: float = 10.0
-    """For every other opinion, and for none."""
-    stale_s: float = 3600.0
-    """After its end an acceptance may be used so much longer, while the hook is down."""
-    cache_size: int = 10_000
-    """Addresses that are kept, apart for both kinds: a flood of guesses drives no real one out."""
-    jitter: float = 0.1
-    faults: int = 5
-    """In a row; then the hook is held to be down."""
-    longest_pause_s: float = 60.0
-
-    def of(self, name: str, hook: object) -> Policy:
-        """This policy with the times that a hook has as attributes of its own.
-
-        Raises:
-            HookError: one of them is no time.
-        """
-        declared = {key: getattr(hook, key) for key in _DECLARED if hasattr(hook, key)}
-        for key, value in declared.items():
-            if not isinstance(value, int | float) or not value >= 0:
-                raise HookError(f"hook {name}: {key} = {value!r} is no number of seconds")
-        return replace(self, **declared)
 
 
 class _Flight:

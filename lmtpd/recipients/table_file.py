@@ -17,7 +17,7 @@ from pathlib import Path
 from ..protocol.address import Address
 from .chain import AddressRules
 from .entries import TableError, parse
-from .guard import Report
+from .process import Report
 from .table import Table
 from .verdict import RcptContext, Verdict
 

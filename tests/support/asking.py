@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from lmtpd.recipients.guard import Process
+from lmtpd.recipients.process import Process
 from lmtpd.recipients.verdict import Verdict
 
 

@@ -13,7 +13,8 @@ from lmtpd.protocol.address import Address
 from lmtpd.protocol.envelope import Peer
 from lmtpd.recipients.chain import AddressRules, VerifierChain
 from lmtpd.recipients.fail_open import FailOpen
-from lmtpd.recipients.guard import GuardedHook, Policy
+from lmtpd.recipients.guard import GuardedHook
+from lmtpd.recipients.policy import Policy
 from lmtpd.recipients.table_file import TableFile
 from lmtpd.recipients.verdict import Kind, RcptContext, Verdict
 from tests.support.asking import Asking, Clock

@@ -12,8 +12,9 @@ import pytest
 from lmtpd.delivery.layout import Layout
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.envelope import Peer
-from lmtpd.recipients.guard import GuardedHook, Policy
+from lmtpd.recipients.guard import GuardedHook
 from lmtpd.recipients.loader import HookError
+from lmtpd.recipients.policy import Policy
 from lmtpd.recipients.verdict import Kind, RcptContext, Verdict
 from tests.support.asking import Asking
 from tests.support.waiting import wait_for
