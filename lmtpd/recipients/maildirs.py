@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..delivery.layout import Layout
 from ..delivery.tree import MaildirTree
-from ..failures import LinkOutsideError, UnsafeMailboxError
+from ..failures import StoreError, UnsafeMailboxError
 from ..protocol.address import Address
 from .verdict import RcptContext, Verdict
 
@@ -30,11 +30,9 @@ class MaildirsVerifier:
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """Accept if the directory is there; no opinion if not.
 
-        A link that leads out of the store defers its own mailbox, and says nothing of the disk.
-
-        Raises:
-            OSError: the store cannot be read, so nobody can tell.
-            StoreError: its file system is gone.
+        If the store cannot be read nobody can tell, and the address is deferred. Nothing is raised:
+        a disk that fails says so at once, may do so for one mailbox alone, and is asked again the
+        moment it is back. One that hangs is left alone, like every hook that is late.
         """
         mailbox = address.mailbox
         try:
@@ -43,5 +41,5 @@ class MaildirsVerifier:
             return None  # no mailbox can have such a name
         try:
             return Verdict.accept(mailbox) if self._tree.holds(parts) else None
-        except LinkOutsideError as error:
-            return Verdict.defer(str(error))
+        except (OSError, StoreError) as error:
+            return Verdict.defer(f"{type(error).__name__}: {error}")
