@@ -81,6 +81,11 @@ def _hook_outlasts_chain(config: Config) -> str:
     return f"is less than the {config.lmtp_hook_timeout:g} s of one hook (lmtp-hook-timeout)"
 
 
+def _fails_open(config: Config) -> str:
+    names = ", ".join(sorted(config.lmtp_fail_open_domains))
+    return f"every address of {names} is accepted while a hook is down" if names else ""
+
+
 def _socket_path_too_long(config: Config) -> str:
     octets = len(os.fsencode(config.lmtp_socket_path or ""))
     if octets <= _SOCKET_PATH_OCTETS:
@@ -133,6 +138,7 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-bind-addr", "lmtp-cert-path"), _clear_text),
     Check(("lmtp-bind-addr", "lmtp-trusted-ips"), _nobody_trusted),
     Check(("lmtp-recipient-table", "lmtp-recipient-hooks"), _table_unused),
+    Check(("lmtp-fail-open-domains",), _fails_open),
     Check(("lmtp-hostname",), _nameless_machine),
 )
 """What lmtpd says at start, and goes on."""

@@ -10,6 +10,7 @@ import itertools
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -22,6 +23,8 @@ from .log import Log
 from .protocol.address import Address, AddressError
 from .protocol.envelope import Peer
 from .recipients.chain import AddressRules
+from .recipients.guard import GuardedHook
+from .recipients.process import Process
 from .recipients.verdict import Kind, RcptContext, Verdict
 
 if TYPE_CHECKING:
@@ -202,7 +205,7 @@ def _check_config(settings: Config, _: list[str]) -> int:
     from . import wiring
     from .server.tls import context_for
 
-    wiring.verifier(settings, wiring.tree(settings), _in_thread)
+    wiring.verifier(settings, wiring.tree(settings), _asking())
     context_for(settings)
     for warning in settings.warnings:
         _warn(f"warning: {warning}")
@@ -215,12 +218,17 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
 
     directories = wiring.tree(settings)
     store = wiring.store(settings, directories)
-    chain = wiring.verifier(settings, directories, _in_thread)
+    walk: list[str] = []
+    chain = wiring.verifier(
+        settings, directories, _asking(), lambda hook: _WatchedHook(hook, walk.append)
+    )
     code = os.EX_OK
     for text in texts:
         address = _address(settings, text)
         verdict = chain.verify(address, RcptContext(Peer("")))
         _tell(str(verdict.reply().about(address)))
+        while walk:
+            _tell(f"  {walk.pop(0)}")
         for mailbox in verdict.mailboxes:
             folder = settings.lmtp_maildir_root.joinpath(*store.locate(mailbox))
             _tell(f"  delivered to mailbox {mailbox} in {folder}")
@@ -271,6 +279,31 @@ def _address(settings: Config, text: str) -> Address:
     except AddressError as error:
         raise CommandError(os.EX_USAGE, f"{text!r} is no address: {error}") from error
     return address.in_domain(settings.lmtp_default_domain)
+
+
+class _WatchedHook:
+    """Tells what a hook says, of whom, how quickly, and whether it was asked at all."""
+
+    def __init__(self, hook: GuardedHook, tell: Callable[[str], object]) -> None:
+        self._hook = hook
+        self._tell = tell
+
+    def verify(self, address: Address, context: RcptContext, end: float) -> Verdict | None:
+        """The hook's opinion."""
+        is_kept = self._hook.kept(address) is not None
+        begun = time.perf_counter()
+        verdict = self._hook.verify(address, context, end)
+        took_ms = (time.perf_counter() - begun) * 1000
+        by = "the cache" if is_kept else "itself"
+        said = str(verdict) if verdict else "no opinion"
+        self._tell(f"hook {self._hook.name} on {address}: {said} ({by}, {took_ms:.1f} ms)")
+        return verdict
+
+
+def _asking() -> Process:
+    from . import wiring
+
+    return wiring.process(_in_thread, threading.Event, Log(sys.stderr).line)
 
 
 def _in_thread(

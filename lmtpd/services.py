@@ -16,7 +16,8 @@ from .log import Log
 from .protocol.envelope import TlsInfo
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
-from .recipients.chain import Deadline, VerifierChain
+from .recipients.chain import VerifierChain
+from .recipients.process import Deadline, Event
 from .trust import TrustPolicy
 
 _Arguments = ParamSpec("_Arguments")
@@ -107,7 +108,11 @@ class Runtime:
     """Gives an agent its thread; what is returned hands it a message and waits."""
     within: Deadline
     """Bounds the time of a hook."""
+    new_event: Callable[[], Event]
+    """Something that the process's kind of threads can wait for."""
     spawn: Callable[..., object]
     """Runs a function that nobody waits for."""
+    repeat: Callable[[float, Callable[[], object]], object]
+    """Calls a function every so many seconds, as long as the process lives."""
     is_stopping: Callable[[], bool]
     log: Log

@@ -174,6 +174,12 @@ def domain(text: str) -> str:
     return text.lower()
 
 
+def domains(text: str) -> frozenset[str]:
+    """Domains with semicolons between them; not set: none."""
+    parts = () if is_none(text) else text.split(";")
+    return frozenset(filter(None, (domain(part.strip()) for part in parts)))
+
+
 def hooks(text: str) -> tuple[str, ...]:
     """Names of verifiers, or `package.module:attribute`, with semicolons between them."""
     names = tuple(filter(None, (part.strip() for part in text.split(";"))))

@@ -18,10 +18,14 @@ from .delivery.tree import MaildirTree
 from .protocol import replies
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
-from .recipients.chain import AddressRules, Deadline, Deadlines, VerifierChain
+from .recipients.chain import AddressRules, Link, VerifierChain
+from .recipients.fail_open import FailOpen
+from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
-from .recipients.table import TableVerifier
+from .recipients.policy import Policy
+from .recipients.process import Deadline, Event, Process, Report
+from .recipients.table_file import LOOK_S, TableFile
 from .recipients.verdict import RecipientVerifier
 from .services import Runtime, Services
 
@@ -43,8 +47,26 @@ def store(config: Config, directories: MaildirTree) -> MaildirStore:
     return MaildirStore(Layout(config.lmtp_maildir_path), directories, config.lmtp_hostname)
 
 
-def verifier(config: Config, directories: MaildirTree, within: Deadline) -> VerifierChain:
+def process(within: Deadline, new_event: Callable[[], Event], report: Report) -> Process:
+    """What hooks are asked with, by the real clock and real dice."""
+    return Process(within, new_event, time.monotonic, random.random, report)
+
+
+def verifier(
+    config: Config,
+    directories: MaildirTree,
+    asking: Process,
+    watched: Callable[[GuardedHook], Link] = lambda hook: hook,
+    kept_up: Callable[[TableFile], object] = lambda _: None,
+) -> VerifierChain:
     """The chain of `lmtp-recipient-hooks`.
+
+    Args:
+        config: the settings.
+        directories: the store.
+        asking: how hooks are waited for.
+        watched: puts something between the chain and a hook.
+        kept_up: has a table's file looked at from time to time.
 
     Raises:
         ConfigError: a hook cannot be had.
@@ -59,15 +81,32 @@ def verifier(config: Config, directories: MaildirTree, within: Deadline) -> Veri
         path = config.lmtp_recipient_table
         if path is None:
             raise HookError("hook table: lmtp-recipient-table is not set")
-        return TableVerifier.read(path, config.lmtp_default_domain, rules)
+        hook = TableFile(path, config.lmtp_default_domain, rules, asking.report)
+        kept_up(hook)
+        return hook
 
     shipped = {"maildirs": maildirs, "table": table}
+    policy = Policy(
+        deadline_s=config.lmtp_hook_timeout,
+        positive_ttl_s=config.lmtp_verify_positive_ttl,
+        negative_ttl_s=config.lmtp_verify_negative_ttl,
+        stale_s=config.lmtp_verify_stale,
+        cache_size=config.lmtp_verify_cache_size,
+        jitter=config.lmtp_verify_jitter / 100,
+        faults=config.lmtp_hook_faults,
+        longest_pause_s=config.lmtp_hook_pause,
+    )
     try:
         hooks = load_hooks(config.lmtp_recipient_hooks, shipped, config)
+        links = [
+            watched(GuardedHook(name, hook, asking, layout.parts, policy.of(name, hook)))
+            for name, hook in hooks
+        ]
     except HookError as error:
         raise ConfigError([str(error)]) from error
-    deadlines = Deadlines(config.lmtp_hook_timeout, config.lmtp_verify_timeout)
-    return VerifierChain(hooks, within, time.monotonic, layout.parts, rules, deadlines)
+    domains = config.lmtp_fail_open_domains
+    fail_open = FailOpen(domains, layout.parts, asking.report) if domains else None
+    return VerifierChain(links, rules, config.lmtp_verify_timeout, asking.clock, fail_open)
 
 
 def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:
@@ -94,6 +133,10 @@ def services(
     Raises:
         ConfigError: a part cannot be made.
     """
+
+    def kept_up(table: TableFile) -> None:
+        runtime.repeat(LOOK_S, lambda: table.refresh(runtime.offload))
+
     directories = tree(config, disk)
     quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
     mailboxes = store(config, directories)
@@ -116,7 +159,12 @@ def services(
             xforward=config.lmtp_xforward,
         ),
         trust=config.lmtp_trusted_ips,
-        verifier=verifier(config, directories, runtime.within),
+        verifier=verifier(
+            config,
+            directories,
+            process(runtime.within, runtime.new_event, runtime.log.line),
+            kept_up=kept_up,
+        ),
         agent=agent,
         deliver=runtime.delivering(agent),
         unconfirmed=unconfirmed,

@@ -1,33 +1,26 @@
 """The chain: hooks are asked in the order of the setting, the first opinion wins.
 
-Here, and for all hooks alike, case is folded, the detail behind `+` is taken off, catch-alls are
-ranked below every real address, deadlines are kept, and every fault of a hook becomes a deferral:
-a directory that is down must not bounce mail.
+Here, and for all hooks alike, case is folded, the detail behind `+` is taken off, and catch-alls
+are ranked below every real address. Whom nobody knows is unknown; whom nobody could be asked about
+is deferred.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from traceback import format_exception_only
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..protocol.address import Address
-from .verdict import Kind, RcptContext, RecipientVerifier, Verdict
+from .verdict import Kind, RcptContext, Verdict
 
 
-class Deadline(Protocol):
-    """Calls a function that must answer in time: cooperatively, or on a real thread."""
+class Link(Protocol):
+    """A hook as the chain asks it; lmtpd.recipients.guard has the usual one."""
 
-    def __call__(
-        self, seconds: float, blocking: bool, function: Callable[[], Verdict | None], /
-    ) -> Verdict | None:
-        """The function's result.
-
-        Raises:
-            TimeoutError: it took longer.
-        """
+    def verify(self, address: Address, context: RcptContext, end: float, /) -> Verdict | None:
+        """An opinion on an address in its normal form, mostly before `end`; never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +30,27 @@ class AddressRules:
     delimiters: str = "+"
     """Each of these characters sets off a detail: `alice+news` is alice's."""
     is_case_sensitive: bool = False
+    _user: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Prepare what is asked for at every RCPT."""
+        letters = f"[^{re.escape(self.delimiters)}]" if self.delimiters else "."
+        object.__setattr__(self, "_user", re.compile(f"{letters}+", re.DOTALL))
 
     def normal(self, address: Address) -> Address:
         """The one spelling under which the recipient is looked up."""
         if self.is_case_sensitive:
             return address
-        return replace(address, local=address.local.lower())
+        local = address.local.lower()
+        return address if local == address.local else Address(local, address.domain)
 
     def spellings(self, address: Address) -> tuple[Address, ...]:
         """The address in normal form, then without its detail."""
         address = self.normal(address)
-        if not self.delimiters:
-            return (address,)
-        user = re.match(rf"[^{re.escape(self.delimiters)}]+", address.local)
+        user = self._user.match(address.local)
         if not user or user[0] == address.local:
             return (address,)
-        return address, replace(address, local=user[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Seconds; the client waits no longer than 300 at RCPT, and Postfix's probe far less."""
-
-    hook: float = 10.0
-    chain: float = 25.0
+        return address, Address(user[0], address.domain)
 
 
 class VerifierChain:
@@ -68,74 +58,45 @@ class VerifierChain:
 
     def __init__(
         self,
-        hooks: Sequence[tuple[str, RecipientVerifier]],
-        within: Deadline,
-        clock: Callable[[], float],
-        check: Callable[[str], object],
+        links: Sequence[Link],
         rules: AddressRules,
-        deadlines: Deadlines,
+        deadline_s: float,
+        clock: Callable[[], float],
+        last_resort: Callable[[Address, Verdict], Verdict] | None = None,
     ) -> None:
-        """Join named hooks.
+        """Join hooks.
 
         Args:
-            hooks: name and hook, in the order of `lmtp-recipient-hooks`.
-            within: how a call is bounded in time.
-            clock: monotonic seconds.
-            check: raises if the store cannot hold a mailbox of that name.
+            links: in the order of `lmtp-recipient-hooks`.
             rules: case and details.
-            deadlines: for one hook, and for all.
+            deadline_s: for all of them together; the client waits no longer than 300 seconds at
+                RCPT, and Postfix's probe far less.
+            clock: monotonic seconds.
+            last_resort: what becomes of a deferral; its address is in normal form, without detail.
         """
-        self._hooks = tuple(hooks)
-        self._within = within
-        self._clock = clock
-        self._check = check
+        self._links = tuple(links)
         self._rules = rules
-        self._deadlines = deadlines
+        self._deadline_s = deadline_s
+        self._clock = clock
+        self._last_resort = last_resort
 
     def verify(self, address: Address, context: RcptContext) -> Verdict:
         """The verdict on an address; never raises."""
-        end = self._clock() + self._deadlines.chain
+        end = self._clock() + self._deadline_s
+        spellings = self._rules.spellings(address)
         catch_all: Verdict | None = None
-        for spelling in self._rules.spellings(address):
-            for name, hook in self._hooks:
-                verdict = self._ask(name, hook, spelling, context, end)
-                if verdict and verdict.kind is Kind.UNKNOWN:
+        refusal: Verdict | None = None
+        for spelling in spellings:
+            for link in self._links:
+                verdict = link.verify(spelling, context, end)
+                if verdict is None:
+                    continue
+                if verdict.kind is Kind.UNKNOWN:
+                    refusal = refusal or verdict
                     break  # no other hook; but `alice` may exist where `alice+news` does not
-                if verdict and not verdict.is_catch_all:
+                if verdict.kind is Kind.DEFER and self._last_resort:
+                    return self._last_resort(spellings[-1], verdict)
+                if not verdict.is_catch_all:
                     return verdict
                 catch_all = catch_all or verdict
-        return catch_all or Verdict.unknown()
-
-    def _ask(
-        self,
-        name: str,
-        hook: RecipientVerifier,
-        address: Address,
-        context: RcptContext,
-        end: float,
-    ) -> Verdict | None:
-        seconds = min(self._deadlines.hook, end - self._clock())
-        if seconds <= 0:
-            return Verdict.defer(f"hook {name}: no time left")
-        try:
-            blocking = bool(getattr(hook, "blocking", False))
-            verdict = self._within(seconds, blocking, lambda: hook.verify(address, context))
-            return self._checked(verdict)
-        except TimeoutError:
-            return Verdict.defer(f"hook {name}: no answer within {seconds:g} s")
-        except Exception as error:  # noqa: BLE001 - whatever a hook raises must not bounce mail
-            # The traceback module copes with errors that cannot even be printed.
-            return Verdict.defer(f"hook {name}: {''.join(format_exception_only(error)).strip()}")
-
-    def _checked(self, verdict: object) -> Verdict | None:
-        """A hook may be anybody's code: only a verdict that delivery can keep goes through."""
-        if verdict is None:
-            return None
-        if not isinstance(verdict, Verdict):
-            raise TypeError(f"a Verdict or None was due, not {type(verdict).__name__}")
-        if verdict.kind is Kind.ACCEPT and not verdict.mailboxes:
-            raise ValueError("accepted without a mailbox")
-        verdict.reply()  # so that what is wrong with it shows here and not in the session
-        for mailbox in verdict.mailboxes:
-            self._check(mailbox)
-        return verdict
+        return catch_all or refusal or Verdict.unknown()

@@ -1,140 +1,85 @@
-"""The hook `table`: a file of addresses, aliases, lists and catch-alls.
-
-The form is that of Postfix's virtual(5): one entry a line, `#` begins a comment line, a line that
-begins with a space goes on with the one before.
-
-    alice@example.org                                   a mailbox
-    sales@example.org     alice@example.org             an alias
-    team@example.org      alice@example.org, bob@example.org
-    @example.org          postmaster@example.org        all that no hook knows
+"""Table: the entries of a file, resolved once and asked from memory.
 
 What stands on the right and is an entry itself is followed; an address that names itself, or is no
-entry, is a mailbox.
+entry, is a mailbox. Patterns and whole domains are catch-alls: they hide no address that a hook
+knows, and no pattern hides one of the table. Patterns are tried in their order, then the domain.
+A domain that stands for another (`@a @b`) takes every name, as with Postfix.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Sequence
 
-from ..protocol.address import Address, AddressError, normal_domain
+from ..protocol.address import Address
 from .chain import AddressRules
-from .verdict import RcptContext, Verdict
-
-_WORD = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s,"])+')
-
-Entries = Mapping[str, tuple[str, ...]]
-"""From an address, or `@domain`, to what it stands for; nothing for a mailbox."""
+from .entries import Entries, TableError, is_pattern
+from .pattern import compile_pattern
+from .verdict import Verdict
 
 
-class TableError(ValueError):
-    """The file cannot be used; the text names every faulty line."""
-
-
-class TableVerifier:
+class Table:
     """Answers from memory."""
 
-    def __init__(self, entries: Entries) -> None:
-        """Resolve aliases and lists once.
+    def __init__(self, entries: Entries, rules: AddressRules) -> None:
+        """Resolve aliases and lists.
 
         Raises:
             TableError: an alias leads to itself and to no mailbox.
         """
-        self._mailboxes = {key: _expand(key, entries) for key in entries}
-        loops = sorted(key for key, mailboxes in self._mailboxes.items() if not mailboxes)
+        self._rules = rules
+        self._moved = {
+            key[1:]: targets[0][1:]
+            for key, targets in entries.items()
+            if targets and targets[0].startswith("@")
+        }
+        rest = [key for key in entries if key[1:] not in self._moved or key[0] != "@"]
+        self._mailboxes = {key: _expand(key, entries) for key in rest}
+        self._patterns = [
+            (compile_pattern(key[1:-1], is_case_sensitive=rules.is_case_sensitive), mailboxes)
+            for key, mailboxes in self._mailboxes.items()
+            if is_pattern(key)
+        ]
+        loops = [key for key, mailboxes in self._mailboxes.items() if not mailboxes]
+        loops += [f"@{domain}" for domain in self._moved if domain in self._ways(domain)]
         if loops:
-            raise TableError(f"these aliases lead to no mailbox: {', '.join(loops)}")
+            raise TableError(f"these aliases lead to no mailbox: {', '.join(sorted(loops))}")
 
-    @classmethod
-    def read(cls, path: Path, default_domain: str, rules: AddressRules) -> TableVerifier:
-        """A table from a file.
+    def __len__(self) -> int:
+        """Entries."""
+        return len(self._mailboxes) + len(self._moved)
 
-        Raises:
-            OSError: it cannot be read.
-            TableError: it holds faults; each is named with its line.
-        """
-        try:
-            text = path.read_text("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise TableError(f"{path}: is not UTF-8: {error}") from error
-        return cls(parse(text, str(path), default_domain, rules))
-
-    def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
+    def answer(self, address: Address) -> Verdict | None:
         """Accept what is in the table."""
         mailboxes = self._mailboxes.get(address.mailbox)
         if mailboxes:
             return Verdict.accept(*mailboxes)
-        mailboxes = self._mailboxes.get(f"@{address.domain}")
+        mailboxes = self._matched(address) or self._caught(address)
         return Verdict.accept(*mailboxes, catch_all=True) if mailboxes else None
 
+    def _matched(self, address: Address) -> tuple[str, ...]:
+        for pattern, mailboxes in self._patterns:
+            if pattern.search(address.mailbox):
+                return mailboxes
+        return ()
 
-def parse(text: str, origin: str, default_domain: str, rules: AddressRules) -> Entries:
-    """Read the text of a table.
+    def _caught(self, address: Address) -> tuple[str, ...]:
+        """What the domain stands for; an address that moved with it may be an entry there."""
+        last = address
+        for domain in self._ways(address.domain):
+            for last in self._rules.spellings(Address(address.local, domain)):
+                mailboxes = self._mailboxes.get(last.mailbox)
+                if mailboxes:
+                    return mailboxes
+        caught = self._mailboxes.get(f"@{last.domain}", ())
+        return caught or ((last.mailbox,) if last.domain != address.domain else ())
 
-    Args:
-        text: the file's content.
-        origin: the file's name, for messages.
-        default_domain: what an address without a domain gets.
-        rules: whether case matters.
-
-    Raises:
-        TableError: every faulty line.
-    """
-    entries: dict[str, tuple[str, ...]] = {}
-    faults: list[str] = []
-    for number, line in _logical_lines(text):
-        try:
-            key, *targets = (_key(word, default_domain, rules) for word in _words(line))
-            _check_entry(key, targets, entries)
-            entries[key] = tuple(targets)
-        except ValueError as error:
-            faults.append(f"{origin}:{number}: {error}")
-    if faults:
-        raise TableError("\n".join(faults))
-    return entries
-
-
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Entries with the number of their first line."""
-    begun: tuple[int, str] | None = None
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        if line[0].isspace() and begun:
-            begun = begun[0], f"{begun[1]} {line.strip()}"
-            continue
-        if begun:
-            yield begun
-        begun = number, line.strip()
-    if begun:
-        yield begun
-
-
-def _words(line: str) -> list[str]:
-    words = _WORD.findall(line)
-    if _WORD.sub("", line).strip(" \t,") or not words:
-        raise ValueError(f"{line!r} is no entry; are its quotes balanced?")
-    return words
-
-
-def _key(word: str, default_domain: str, rules: AddressRules) -> str:
-    try:
-        if word.startswith("@"):
-            return f"@{normal_domain(word[1:])}"
-        address = Address.parse(word).in_domain(default_domain)
-    except AddressError as error:
-        raise ValueError(f"{word!r} is no address ({error})") from error
-    return rules.normal(address).mailbox
-
-
-def _check_entry(key: str, targets: list[str], entries: Entries) -> None:
-    if key in entries:
-        raise ValueError(f"{key} has an entry already")
-    if key.startswith("@") and not targets:
-        raise ValueError(f"the catch-all {key} needs a mailbox to send to")
-    if any(target.startswith("@") for target in targets):
-        raise ValueError(f"{key} must lead to addresses, not to a whole domain")
+    def _ways(self, domain: str) -> Sequence[str]:
+        """The domains that this one stands for, one by the other; itself only in a circle."""
+        ways: list[str] = []
+        while domain in self._moved and self._moved[domain] not in ways:
+            domain = self._moved[domain]
+            ways.append(domain)
+        return ways
 
 
 def _expand(key: str, entries: Entries) -> tuple[str, ...]:

@@ -41,6 +41,10 @@ class Returns:
                 function()
 
 
+_MOST_LOST = 256
+"""Threads that hang for good and are replaced; a machine has no end of them."""
+
+
 class Threads:
     """A few threads for many greenlets; each is started when it is first needed."""
 
@@ -48,6 +52,7 @@ class Threads:
         self._most = most
         self._started = 0
         self._busy = 0
+        self._lost: set[AsyncResult[Any]] = set()
         self._tasks = new_queue()
         self._returns = Returns()
 
@@ -60,15 +65,26 @@ class Threads:
     ) -> _Result:
         """The result of a function, or its exception; the calling greenlet waits.
 
-        A greenlet that is thrown out of its wait leaves the function running.
+        A greenlet that is thrown out of its wait leaves the function running, and its thread is
+        replaced: otherwise a few calls that hang for good would stop all the others.
         """
+        answer: AsyncResult[_Result] = AsyncResult()
         self._busy += 1
-        if self._started < min(self._busy, self._most):
+        self._staff()
+        self._tasks.put((partial(function, *args, **kwargs), answer))
+        try:
+            return cast("_Result", answer.get())
+        finally:
+            if not answer.ready():
+                self._lost.add(answer)
+                self._staff()
+
+    def _staff(self) -> None:
+        """Start a thread if one is needed and may be had."""
+        most = self._most + min(len(self._lost), _MOST_LOST)
+        if self._started < min(self._busy, most):
             self._started += 1
             start_thread(self._work, ())
-        answer: AsyncResult[_Result] = AsyncResult()
-        self._tasks.put((partial(function, *args, **kwargs), answer))
-        return cast("_Result", answer.get())
 
     def _work(self) -> None:
         while True:
@@ -77,8 +93,9 @@ class Threads:
                 settle = partial(answer.set, function())
             except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
                 settle = partial(answer.set_exception, error)
-            self._returns.post([partial(self._settle, settle)])
+            self._returns.post([partial(self._settle, answer, settle)])
 
-    def _settle(self, settle: Callable[[], object]) -> None:
+    def _settle(self, answer: AsyncResult[Any], settle: Callable[[], object]) -> None:
         self._busy -= 1
+        self._lost.discard(answer)
         settle()

@@ -82,7 +82,9 @@ class Worker:
                 offload=self._disk.run,
                 delivering=lambda agent: Committer(agent).deliver,
                 within=self._within,
+                new_event=Event,
                 spawn=gevent.spawn,
+                repeat=lambda seconds, function: gevent.spawn(_repeat, seconds, function),
                 is_stopping=self._stopping.is_set,
                 log=log,
             )
@@ -181,6 +183,12 @@ class Worker:
             if removed:
                 self._log.line("swept", files=removed)
             gevent.sleep(SWEEP_SECONDS)
+
+
+def _repeat(seconds: float, function: Callable[[], object]) -> None:
+    while True:
+        gevent.sleep(seconds)
+        function()
 
 
 def _peer(address: object) -> Peer:

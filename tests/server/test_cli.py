@@ -108,6 +108,26 @@ class TestCheckRecipient:
         assert unknown.returncode == os.EX_NOUSER
         assert unknown.stdout.startswith("550 5.1.1 <bob@example.org> ")
 
+    def test_it_walks_the_chain(self, store: tuple[str, str]) -> None:
+        lmtpd("mailbox", "add", *store, "alice@example.org")
+        hooks = ("--lmtp-recipient-hooks", "tests.support.fates:Fates;maildirs")
+        walked = lmtpd(
+            "check-recipient", *store, *hooks, "Alice+x@example.org", "alice@example.org"
+        )
+        steps = [
+            line[2:].rsplit(",", 1)[0] for line in walked.stdout.splitlines() if "hook " in line
+        ]
+        fates = "hook tests.support.fates:Fates on"
+        assert steps == [
+            f"{fates} alice+x@example.org: no opinion (itself",
+            "hook maildirs on alice+x@example.org: no opinion (itself",
+            f"{fates} alice@example.org: no opinion (itself",
+            "hook maildirs on alice@example.org: accept alice@example.org (itself",
+            f"{fates} alice@example.org: no opinion (the cache",
+            "hook maildirs on alice@example.org: accept alice@example.org (the cache",
+        ]
+        assert walked.stdout.count(" ms)") == 6
+
     def test_a_hook_that_is_down_is_75_and_says_why(self, store: tuple[str, str]) -> None:
         hooks = ("--lmtp-recipient-hooks", "tests.support.fates:Fates")
         result = lmtpd("check-recipient", *store, *hooks, "x@fates.example", "full@fates.example")
@@ -154,6 +174,7 @@ class TestConfiguration:
             ("no.such.module:Hook", "hook no.such.module:Hook: ModuleNotFoundError"),
             ("os:getcwd", "hook os:getcwd: TypeError"),
             ("builtins:str", "hook builtins:str: has no method verify"),
+            ("tests.support.backend:Timeless", "positive_ttl_s = 'long' is no number of seconds"),
         ],
     )
     def test_a_hook_that_cannot_be_loaded_stops_the_start(

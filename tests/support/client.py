@@ -83,6 +83,10 @@ class Client:
             while self._connection.recv(65536):
                 pass
 
+    def fileno(self) -> int:
+        """For poll(): whether there is something to read."""
+        return self._connection.fileno()
+
     def start_tls(self, context: ssl.SSLContext) -> None:
         """The handshake that follows the reply to STARTTLS."""
         self._connection = _secured(self._connection, context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -34,7 +35,16 @@ def runtime(log: io.StringIO, *, is_stopping: bool = False) -> Runtime:
     def delivering(agent: DeliveryAgent) -> Callable[[Job], tuple[Outcome, ...]]:
         return lambda job: agent.deliver([job])[0]
 
-    return Runtime(offload, delivering, within, lambda *_: None, lambda: is_stopping, Log(log))
+    return Runtime(
+        offload,
+        delivering,
+        within,
+        threading.Event,
+        lambda *_: None,
+        lambda *_: None,
+        lambda: is_stopping,
+        Log(log),
+    )
 
 
 def services(

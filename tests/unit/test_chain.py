@@ -11,40 +11,16 @@ from lmtpd.delivery.layout import Layout
 from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.envelope import Peer
-from lmtpd.recipients.chain import AddressRules, Deadlines, VerifierChain
-from lmtpd.recipients.table import TableVerifier, parse
+from lmtpd.recipients.chain import AddressRules, VerifierChain
+from lmtpd.recipients.fail_open import FailOpen
+from lmtpd.recipients.guard import GuardedHook
+from lmtpd.recipients.policy import Policy
+from lmtpd.recipients.table_file import TableFile
 from lmtpd.recipients.verdict import Kind, RcptContext, Verdict
+from tests.support.asking import Asking, Clock
 
 CONTEXT = RcptContext(Peer("192.0.2.1"), "sender@example.net")
 ALICE = "alice@example.org"
-
-
-class Clock:
-    """Monotonic seconds that go on only when they are told to."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-class Within:
-    """Keeps deadlines by the clock; notes what it was asked for."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.asked: list[tuple[float, bool]] = []
-
-    def __call__(
-        self, seconds: float, blocking: bool, function: Callable[[], Verdict | None], /
-    ) -> Verdict | None:
-        self.asked.append((seconds, blocking))
-        end = self.clock() + seconds
-        verdict = function()
-        if self.clock() > end:
-            raise TimeoutError
-        return verdict
 
 
 class Knows:
@@ -55,7 +31,7 @@ class Knows:
         self.asked: list[str] = []
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:
-        assert context is CONTEXT
+        assert context.reverse_path == CONTEXT.reverse_path
         self.asked.append(address.mailbox)
         return self.answers.get(address.mailbox)
 
@@ -77,17 +53,21 @@ class Chain:
         self,
         *hooks: object,
         rules: AddressRules | None = None,
-        deadlines: Deadlines | None = None,
+        fail_open: frozenset[str] = frozenset(),
     ) -> None:
-        self.clock = Clock()
-        self.within = Within(self.clock)
+        self.asking = Asking()
+        self.clock = self.asking.clock
+        parts = Layout("{domain}/{local}").parts
+        policy = Policy(positive_ttl_s=0, negative_ttl_s=0)
         self.chain = VerifierChain(
-            [(f"hook{number}", hook) for number, hook in enumerate(hooks)],  # type: ignore[misc]
-            self.within,
-            self.clock,
-            Layout("{domain}/{local}").parts,
+            [
+                GuardedHook(f"hook{number}", hook, self.asking.process, parts, policy)  # type: ignore[arg-type]
+                for number, hook in enumerate(hooks)
+            ],
             rules or AddressRules(),
-            deadlines or Deadlines(),
+            25.0,
+            self.clock,
+            FailOpen(fail_open, parts, self.asking.report) if fail_open else None,
         )
 
     def verify(self, address: str) -> Verdict:
@@ -130,7 +110,7 @@ def test_the_first_opinion_wins() -> None:
         Verdict.unknown(),
         Verdict.reject("No"),
         Verdict.full(),
-        Verdict.defer("x"),
+        Verdict.unknown("Left in May"),
     ],
     ids=lambda verdict: verdict.kind.name,
 )
@@ -138,6 +118,16 @@ def test_every_opinion_goes_through_as_it_is(verdict: Verdict) -> None:
     later = Knows({ALICE: accepted("other@x")})
     assert Chain(Knows(), Knows({ALICE: verdict}), later).verify(ALICE) == verdict
     assert later.asked == []
+
+
+def test_a_hook_that_defers_is_named() -> None:
+    chain = Chain(Always(lambda: caught("all@x")), Knows({ALICE: Verdict.defer("moving")}))
+    assert chain.verify(ALICE) == Verdict.defer("hook hook1: moving")
+
+
+def test_the_first_refusal_is_told() -> None:
+    hook = Knows({"alice+x@example.org": Verdict.unknown("No list x"), ALICE: Verdict.unknown()})
+    assert Chain(hook).verify("alice+x@example.org") == Verdict.unknown("No list x")
 
 
 def test_nobody_has_an_opinion() -> None:
@@ -151,7 +141,7 @@ def test_nobody_has_an_opinion() -> None:
 
 @pytest.mark.parametrize(
     "verdict",
-    [accepted("real@x"), Verdict.reject(), Verdict.full(), Verdict.defer("x")],
+    [accepted("real@x"), Verdict.reject(), Verdict.full()],
     ids=lambda verdict: verdict.kind.name,
 )
 def test_a_catch_all_ranks_below_every_later_hook_that_knows_the_address(verdict: Verdict) -> None:
@@ -195,9 +185,15 @@ def test_a_catch_all_ranks_below_the_address_without_its_detail() -> None:
     assert chain.verify("alice+news@example.org") == accepted(ALICE)
 
 
-def test_a_catch_all_of_the_table_and_a_mailbox_of_a_later_hook() -> None:
-    entries = parse("@example.org all@example.org", "table", "example.org", AddressRules())
-    chain = Chain(TableVerifier(entries), Knows({ALICE: accepted(ALICE)}))
+def table(folder: Path, text: str) -> TableFile:
+    path = folder / "table"
+    path.write_text(text, "utf-8")
+    return TableFile(path, "example.org", AddressRules(), Asking().report)
+
+
+def test_a_catch_all_of_the_table_and_a_mailbox_of_a_later_hook(tmp_path: Path) -> None:
+    hook = table(tmp_path, "@example.org all@example.org")
+    chain = Chain(hook, Knows({ALICE: accepted(ALICE)}))
     assert chain.verify(ALICE) == accepted(ALICE)
     assert chain.verify("bob@example.org") == caught("all@example.org")
 
@@ -409,33 +405,27 @@ def test_all_hooks_share_the_chains_time() -> None:
     hooks = [Slow(9), Slow(9), Slow(9, {ALICE: accepted(ALICE)}), Knows()]
     chain = slow_chain(*hooks)
     assert chain.verify(ALICE) == Verdict.defer("hook hook2: no answer within 7 s")
-    assert [seconds for seconds, _ in chain.within.asked] == [10, 10, 7]
+    assert [seconds for seconds, _ in chain.asking.asked] == [10, 10, 7]
     assert hooks[3].asked == []
 
 
-@pytest.mark.parametrize("left_s", [0.0, -1.0])
-def test_no_time_left(left_s: float) -> None:
-    """The hook before kept its deadline, and used up the chain's."""
-    last = Knows({ALICE: accepted(ALICE)})
-    seconds = iter([0.0, 0.0, 5.0 - left_s])
-    chain = VerifierChain(
-        [("first", Knows()), ("last", last)],
-        lambda _seconds, _blocking, function: function(),
-        lambda: next(seconds),
-        Layout("{domain}/{local}").parts,
-        AddressRules(),
-        Deadlines(hook=10, chain=5),
-    )
-    verdict = chain.verify(Address("alice", "example.org"), CONTEXT)
-    assert verdict == Verdict.defer("hook last: no time left")
-    assert last.asked == []
+@pytest.mark.parametrize("last_s", [7.0, 6.5])
+def test_no_time_left(last_s: float) -> None:
+    """The hooks before kept their deadlines, and used up the chain's."""
+    hooks = [Slow(9), Slow(9), Slow(last_s), Knows({ALICE: accepted(ALICE)})]
+    chain = slow_chain(*hooks)
+    verdict = chain.verify(ALICE)
+    if last_s == 7.0:
+        assert verdict == Verdict.defer("hook hook3: no time left")
+    else:
+        assert verdict == accepted(ALICE)
 
 
 def test_both_spellings_share_the_chains_time() -> None:
     chain = slow_chain(Slow(9), Slow(9))
     verdict = chain.verify("alice+news@example.org")
     assert verdict.kind is Kind.DEFER
-    assert [seconds for seconds, _ in chain.within.asked] == [10, 10, 7]
+    assert [seconds for seconds, _ in chain.asking.asked] == [10, 10, 7]
 
 
 def test_the_next_question_has_time_again() -> None:
@@ -451,12 +441,48 @@ def test_a_hook_says_whether_it_blocks(blocking: bool | None) -> None:
         hook.blocking = blocking  # type: ignore[attr-defined]
     chain = Chain(hook)
     chain.verify(ALICE)
-    assert chain.within.asked == [(10.0, bool(blocking))]
+    assert chain.asking.asked == [(10.0, bool(blocking))]
+
+
+# Fail-open.
+
+
+class TestFailOpen:
+    """Nobody could be asked: the domains of the setting take everything, the others nothing."""
+
+    DOWN = Always(raising(ConnectionRefusedError(111, "refused")))
+
+    def chain(self, *hooks: object) -> Chain:
+        return Chain(*hooks, fail_open=frozenset({"example.org"}))
+
+    @pytest.mark.parametrize(
+        "address", [ALICE, "ALICE@example.org", "alice+news@example.org", "Alice+a+b@example.org"]
+    )
+    def test_everything_is_accepted_for_its_own_mailbox(self, address: str) -> None:
+        chain = self.chain(Knows(), self.DOWN)
+        verdict = chain.verify(address)
+        assert verdict.is_accepted
+        assert verdict.mailboxes == (ALICE,)
+        assert not verdict.is_catch_all
+        assert verdict.reason.startswith("fail-open: hook hook1: ConnectionRefusedError")
+        ((event, fields),) = [line for line in chain.asking.lines if line[0] == "fail-open"]
+        assert (event, str(fields["recipient"])) == ("fail-open", ALICE)
+
+    @pytest.mark.parametrize("domain", ["example.net", "sub.example.org", "org"])
+    def test_other_domains_are_deferred(self, domain: str) -> None:
+        assert self.chain(self.DOWN).verify(f"alice@{domain}").kind is Kind.DEFER
+
+    @pytest.mark.parametrize(
+        "verdict", [Verdict.unknown(), Verdict.reject(), Verdict.full(), accepted("x@x")]
+    )
+    def test_what_is_known_is_not_overruled(self, verdict: Verdict) -> None:
+        assert self.chain(Knows({ALICE: verdict}), self.DOWN).verify(ALICE) == verdict
+
+    def test_a_name_that_the_store_cannot_hold_is_deferred(self) -> None:
+        assert self.chain(self.DOWN).verify("..@example.org").kind is Kind.DEFER
 
 
 def test_the_chain_reads_a_table_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "table"
-    path.write_text("team@example.org alice@example.org, bob@example.org\n", "utf-8")
-    chain = Chain(TableVerifier.read(path, "example.org", AddressRules()))
+    chain = Chain(table(tmp_path, "team@example.org alice@example.org, bob@example.org\n"))
     assert chain.verify("Team+x@example.org") == accepted(ALICE, "bob@example.org")
     assert chain.verify("teams@example.org") == Verdict.unknown()

@@ -234,6 +234,11 @@ def test_values_that_go_together(loads: Load) -> None:
         ),
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
         (
+            "lmtp-fail-open-domains = b.example;a.example",
+            {},
+            "lmtp-fail-open-domains: every address of a.example, b.example is accepted while",
+        ),
+        (
             "",
             {"LMTP_PROT": "1"},
             "environment: LMTP_PROT: no such setting, ignored; did you mean LMTP_PORT?",

@@ -1,0 +1,210 @@
+"""GuardedHook: what stands between the chain and each hook.
+
+An answer is looked for in memory first. Then one question goes to the hook, with a deadline, and
+whoever asks for the same address meanwhile waits for that answer: a thousand probes make one query.
+Every fault of a hook becomes a deferral here, for a directory that is down must not bounce mail;
+one that stays down is left alone for a while, and those that it accepted not long ago are accepted
+still, if the administrator wishes.
+
+A deferral is never kept. An answer that the hook gave after a look at the context (the sender, the
+peer) holds for that question alone: it is neither kept nor shared, and no author has to declare it.
+
+All of it belongs to one thread, the event loop's; only the hook itself may be asked on another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from traceback import format_exception_only
+
+from ..protocol.address import Address
+from .breaker import Breaker
+from .cache import Cache, Kept
+from .policy import Policy
+from .process import Event, Process
+from .verdict import Kind, RcptContext, RecipientVerifier, Verdict
+
+
+class _Flight:
+    """A question that is on its way, and then its answer."""
+
+    __slots__ = ("is_for_all", "landed", "verdict")
+
+    def __init__(self, landed: Event) -> None:
+        self.landed = landed
+        self.verdict: Verdict | None = None
+        self.is_for_all = False
+
+
+class GuardedHook:
+    """A hook that always answers, in time, and seldom has to be asked."""
+
+    def __init__(
+        self,
+        name: str,
+        hook: RecipientVerifier,
+        process: Process,
+        check: Callable[[str], object],
+        policy: Policy,
+    ) -> None:
+        """Guard a hook.
+
+        Args:
+            name: as it stands in `lmtp-recipient-hooks`.
+            hook: anybody's code.
+            process: time and waiting.
+            check: raises if the store cannot hold a mailbox of that name.
+            policy: for this hook.
+        """
+        self.name = name
+        self._hook = hook
+        self._process = process
+        self._clock = process.clock
+        self._check = check
+        self._policy = policy
+        self._breaker = Breaker(policy.faults, policy.longest_pause_s, policy.deadline_s)
+        self._positive: Cache[Address, Verdict | None] = self._cache(policy.positive_ttl_s)
+        self._negative: Cache[Address, Verdict | None] = self._cache(policy.negative_ttl_s)
+        self._flights: dict[Address, _Flight] = {}
+
+    def _cache(self, ttl_s: float) -> Cache[Address, Verdict | None]:
+        return Cache(self._policy.cache_size, ttl_s, self._policy.jitter, self._process.random)
+
+    def kept(self, address: Address) -> Kept[Verdict | None] | None:
+        """The answer that is in memory and holds still."""
+        now = self._clock()
+        return self._positive.fresh(address, now) or self._negative.fresh(address, now)
+
+    def verify(self, address: Address, context: RcptContext, end: float) -> Verdict | None:
+        """The hook's opinion on an address in its normal form; never raises.
+
+        Args:
+            address: the recipient.
+            context: the question's own circumstances.
+            end: when the chain's time is over, by the clock of the process.
+        """
+        kept = self.kept(address)
+        if kept:
+            return kept.value
+        flight = self._flights.get(address)
+        if flight is None:
+            return self._lead(address, context, end)
+        seconds = self._seconds_left(end)
+        if not flight.landed.wait(seconds):
+            return self._defer(f"no answer within {seconds:g} s to another who asked for the same")
+        return flight.verdict if flight.is_for_all else self._ask(address, context, end)[0]
+
+    def _lead(self, address: Address, context: RcptContext, end: float) -> Verdict | None:
+        flight = self._flights[address] = _Flight(self._process.new_event())
+        try:
+            flight.verdict, flight.is_for_all = self._ask(address, context, end)
+        finally:  # also if we are thrown out of it: those who wait then ask for themselves
+            del self._flights[address]
+            flight.landed.set()
+        return flight.verdict
+
+    def _ask(
+        self, address: Address, context: RcptContext, end: float
+    ) -> tuple[Verdict | None, bool]:
+        """The hook's own answer, or what stands for it; and whether it is one for all who ask."""
+        seconds = self._seconds_left(end)
+        if not seconds:
+            return self._defer("no time left"), False
+        ticket = self._breaker.admit(self._clock())
+        if ticket is None:
+            return self._without(address, self._down()), True
+        question = context.unread()
+        answer, fault = self._query(address, question, seconds)
+        if fault:
+            if self._breaker.failed(ticket, self._clock(), fault):
+                self._process.report("hook-down", hook=self.name, cause=fault)
+            return self._without(address, fault), not question.was_read
+        if self._breaker.answered(ticket):
+            self._process.report("hook-up", hook=self.name)
+        verdict = self._checked(answer)
+        if not question.was_read:
+            self._keep(address, verdict)
+        return verdict, not question.was_read
+
+    def _query(self, address: Address, question: RcptContext, seconds: float) -> tuple[object, str]:
+        """What the hook answers, or what went wrong."""
+        try:
+            blocking = bool(getattr(self._hook, "blocking", False))
+            answer = self._process.within(
+                seconds, blocking, lambda: self._hook.verify(address, question)
+            )
+        except TimeoutError:
+            return None, f"no answer within {seconds:g} s"
+        except Exception as error:  # noqa: BLE001 - whatever a hook raises must not bounce mail
+            return None, _told(error)
+        return answer, ""
+
+    def _seconds_left(self, end: float) -> float:
+        return max(0.0, min(self._policy.deadline_s, end - self._clock()))
+
+    def _checked(self, answer: object) -> Verdict | None:
+        """A hook may be anybody's code: only a verdict that delivery can keep goes through.
+
+        Any other defers its address. It is no fault of the back-end: strangers could bring it down
+        for all by asking for names that no store can hold.
+        """
+        try:
+            return self._sound(answer)
+        except Exception as error:  # noqa: BLE001 - nonsense may be of any kind
+            return self._defer(_told(error))
+
+    def _sound(self, answer: object) -> Verdict | None:
+        if answer is None:
+            return None
+        if not isinstance(answer, Verdict):
+            raise TypeError(f"a Verdict or None was due, not {type(answer).__name__}")
+        if answer.kind is Kind.ACCEPT and not answer.mailboxes:
+            raise ValueError("accepted without a mailbox")
+        answer.reply()  # so that what is wrong with it shows here and not in the session
+        for mailbox in answer.mailboxes:
+            self._check(mailbox)
+        if answer.kind is Kind.DEFER:
+            return replace(answer, reason=f"hook {self.name}: {answer.reason}")
+        return answer
+
+    def _keep(self, address: Address, verdict: Verdict | None) -> None:
+        if verdict and verdict.kind is Kind.DEFER:
+            return
+        # The newest answer is the only one: an older one of the other kind must not come back.
+        if verdict and verdict.is_accepted:
+            cache, other = self._positive, self._negative
+        else:
+            cache, other = self._negative, self._positive
+        cache.put(address, verdict, self._clock())
+        other.discard(address)
+
+    # While it is down.
+
+    def _down(self) -> str:
+        breaker, now = self._breaker, self._clock()
+        return (
+            f"down for {now - breaker.since:.1f} s,"
+            f" next try in {breaker.next_trial - now:.1f} s: {breaker.cause}"
+        )
+
+    def _without(self, address: Address, cause: str) -> Verdict:
+        """A stale acceptance, or a deferral."""
+        now = self._clock()
+        kept = self._positive.stale(address, now, self._policy.stale_s)
+        if kept is None or kept.value is None:
+            return self._defer(cause)
+        age_s = now - kept.since
+        self._process.report(
+            "stale-answer", hook=self.name, recipient=address, age=age_s, cause=cause
+        )
+        reason = f"hook {self.name}: {cause}; what it said {age_s:.0f} s ago still holds"
+        return replace(kept.value, reason=reason)
+
+    def _defer(self, cause: str) -> Verdict:
+        return Verdict.defer(f"hook {self.name}: {cause}")
+
+
+def _told(error: Exception) -> str:
+    """In a line or more; the traceback module copes with errors that cannot even be printed."""
+    return "".join(format_exception_only(error)).strip()
