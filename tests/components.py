@@ -48,12 +48,14 @@ class Component:
     packages: tuple[str, ...]
     programs: tuple[str, ...] = ()
     perl_modules: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def missing(self) -> tuple[str, ...]:
-        """Programs and modules that are not there."""
+        """Programs, modules and files that are not there."""
         programs = [name for name in self.programs if shutil.which(name, path=_PATH) is None]
         modules = [name for name in self.perl_modules if not _has_perl_module(name)]
-        return (*programs, *modules)
+        files = [name for name in self.files if not Path(name).exists()]
+        return (*programs, *modules, *files)
 
     def remedy(self) -> str:
         """The line by which a person gets it."""
@@ -115,6 +117,12 @@ COMPONENTS = {
     ),
     "ext4": Component(packages=("e2fsprogs",), programs=("mkfs.ext4",)),
     "xfs": Component(packages=("xfsprogs",), programs=("mkfs.xfs",)),
+    "compiler": Component(
+        # For the programs of bench/ in C.
+        packages=("gcc", "libc6-dev", "libssl-dev"),
+        programs=("gcc",),
+        files=("/usr/include/openssl/ssl.h",),
+    ),
     "exim": Download(packages=("exim4-daemon-light",)),
     "opensmtpd": Download(packages=("opensmtpd",)),
     # m4 makes sendmail.cf from the lines of the documentation, with what sendmail-cf holds.
