@@ -26,6 +26,7 @@ LOOPBACK = "127.0.0.1"
 _START_S = 20.0
 _STOP_S = 20.0
 _PAUSE_S = 0.02
+_SETTLE_S = 1.0
 # Below the range from which Linux takes the source ports of outgoing connections.
 _PORTS = range(20_000, 32_000)
 
@@ -57,6 +58,9 @@ def running(command: list[str], port: int, meter: Meter, log: Path) -> Iterator[
     try:
         meter.attach(process.pid)
         _wait_for_greeting(process, port, log)
+        # A server that starts more processes once it listens has them by then: connections that
+        # came before would all be kept by the first.
+        time.sleep(_SETTLE_S)
         yield
     finally:
         _stop(process, is_traced=command[0] == "strace")
