@@ -39,7 +39,7 @@ _BUCKET_OCTETS = 8 * _ENTRY.size
 _NOBODY = 0
 
 # time.unique.host, as MaildirStore makes names; flags and sizes follow.
-_NAME = re.compile(r"([0-9]{1,12})\.[^.]*D([0-9a-f]{16})\.")
+_NAME = re.compile(r"([0-9]{1,12})\.M([0-9]{6})P[^.]*D([0-9a-f]{16})\.")
 
 
 def key_of(recipient: str, reverse_path: str, digest: bytes) -> bytes:
@@ -64,7 +64,7 @@ class Unconfirmed:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _BUCKETS * _BUCKET_OCTETS)
-        self.since = int(time.time())
+        self.since = time.time()
         """Seconds since the epoch: what was delivered earlier, another server did."""
 
     def add(self, key: bytes) -> None:
@@ -153,16 +153,16 @@ class Duplicates:
             return
         since = self._unconfirmed.since
         before = [(when, key) for when, key, _ in self._copies(place) if when <= since]
-        newest = max((when for when, _ in before), default=0)
+        newest = max((when for when, _ in before), default=0.0)
         for when, key in before:
             if when >= newest - LAST_SECONDS:
                 self._unconfirmed.abandon(bytes.fromhex(key))
         self._looked_through.add(place)
 
-    def _copies(self, place: Place) -> Iterator[tuple[int, str, str]]:
+    def _copies(self, place: Place) -> Iterator[tuple[float, str, str]]:
         """Time, key in hexadecimal and name of what was delivered not too long ago."""
         oldest = self._clock() - self._window_seconds
         for name in self._store.names(place):
             found = _NAME.match(name)
             if found and int(found[1]) >= oldest:
-                yield int(found[1]), found[2], name
+                yield float(f"{found[1]}.{found[2]}"), found[3], name

@@ -99,7 +99,8 @@ class Mailbox:
         self.duplicates = Duplicates(store, self.unconfirmed, DAY, lambda: self.now)
 
     def hold(self, key: bytes, seconds_ago: float, folder: str = "new", flags: str = "") -> str:
-        name = f"{int(self.now - seconds_ago)}.M1P1Q1R1D{key.hex()}.host,S=1,W=1{flags}"
+        seconds, _, fraction = f"{self.now - seconds_ago:.6f}".partition(".")
+        name = f"{seconds}.M{fraction}P1Q1R1D{key.hex()}.host,S=1,W=1{flags}"
         (self.path / folder / name).touch()
         return name
 
@@ -145,6 +146,12 @@ class TestDuplicates:
         mailbox.unconfirmed.abandon(KEY)
         assert mailbox.find(KEY)
 
+    def test_a_restart_within_the_same_second(self, mailbox: Mailbox) -> None:
+        mailbox.now = mailbox.unconfirmed.since
+        before, after = mailbox.hold(KEY, 0.001), mailbox.hold(OTHER, -0.001)
+        assert mailbox.find(KEY) == before
+        assert mailbox.find(OTHER) == "", f"{after} is this server's own"
+
     def test_after_the_window_it_is_another_message(self, mailbox: Mailbox) -> None:
         mailbox.now += 5
         mailbox.hold(KEY, DAY + 1)
@@ -167,10 +174,11 @@ class TestDuplicates:
         [
             "",
             "1.2.host",
-            "x.M1P1Q1R1D0102030405060708.host",
-            "1.M1P1Q1R1D01020304050607.host",
-            "1" * 13 + ".M1P1Q1R1D0102030405060708.host",
-            "1.M1P1Q1R1D0102030405060708",
+            "x.M000001P1Q1R1D0102030405060708.host",
+            "1.M1P1Q1R1D0102030405060708.host",
+            "1.M000001P1Q1R1D01020304050607.host",
+            "1" * 13 + ".M000001P1Q1R1D0102030405060708.host",
+            "1.M000001P1Q1R1D0102030405060708",
             "dovecot-uidlist",
         ],
     )
