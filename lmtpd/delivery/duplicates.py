@@ -134,7 +134,7 @@ class Duplicates:
         self._unconfirmed.add(key)
 
     def find(self, place: Place, key: bytes) -> str:
-        """The name of the copy in this mailbox; empty if it has none.
+        """The name of the copy in this mailbox, durable by now; empty if it has none.
 
         Raises:
             OSError: the mailbox cannot be read.
@@ -145,7 +145,11 @@ class Duplicates:
         if not self._unconfirmed.may_be_repeated(key):
             return ""
         wanted = key.hex()
-        return next((name for _, found, name in self._copies(place) if found == wanted), "")
+        name = next((name for _, found, name in self._copies(place) if found == wanted), "")
+        if name:
+            # Whoever has published it may have died before it was durable, and promised nothing.
+            self._store.sync_names(place)
+        return name
 
     def _look_through(self, place: Place) -> None:
         """Once: remember what the server before us did last."""

@@ -126,11 +126,24 @@ class MaildirStore:
             StoreError: the store is not as it should be.
         """
         names: list[str] = []
-        with suppress(FileNotFoundError), self._tree.opened(place) as mailbox:
-            for folder in ("new", "cur"):
-                with suppress(FileNotFoundError):
-                    names += self._tree.names(mailbox, folder)
+        self._visit(place, lambda folder: names.extend(self._tree.disk.names(folder)))
         return names
+
+    def sync_names(self, place: Place) -> None:
+        """fsync new/ and cur/.
+
+        Raises:
+            OSError: the disk refuses.
+            StoreError: the store is not as it should be.
+        """
+        self._visit(place, self._tree.disk.sync)
+
+    def _visit(self, place: Place, act: Callable[[int], None]) -> None:
+        """Do something with new/ and cur/, as far as they are there."""
+        with suppress(FileNotFoundError), self._tree.opened(place) as mailbox:
+            for name in ("new", "cur"):
+                with suppress(FileNotFoundError), self._tree.entered(mailbox, name) as folder:
+                    act(folder)
 
     def rest(self) -> None:
         """Close maildirs that were not used for long."""

@@ -64,6 +64,9 @@ class MailboxStore(Protocol):
     def names(self, place: Place) -> list[str]:
         """What the copies in a mailbox are called; none if it is not there."""
 
+    def sync_names(self, place: Place) -> None:
+        """Make durable what the copies in a mailbox are called."""
+
     def begin(self, place: Place, label: str) -> Delivery:
         """Open a delivery; the mailbox is made if it is not there. Its name holds the label."""
 

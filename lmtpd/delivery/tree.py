@@ -57,11 +57,12 @@ class MaildirTree:
         finally:
             self.release(directory)
 
-    def names(self, parent: int, name: str) -> list[str]:
-        """What a directory below another one holds."""
+    @contextmanager
+    def entered(self, parent: int, name: str) -> Iterator[int]:
+        """The descriptor of a directory below another one that is there."""
         directory = self.disk.open_directory(name, parent)
         try:
-            return self.disk.names(directory)
+            yield directory
         finally:
             self.release(directory)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lmtpd.delivery.duplicates import KEY_OCTETS, LAST_SECONDS, Duplicates, Unco
 from lmtpd.delivery.layout import Layout
 from lmtpd.delivery.maildir import MaildirStore
 from lmtpd.delivery.tree import MaildirTree
-from tests.support.faulty_disk import FaultyDisk
+from tests.support.faulty_disk import Fault, FaultyDisk
 
 KEYS = st.binary(min_size=KEY_OCTETS, max_size=KEY_OCTETS).filter(any)
 KEY, OTHER = bytes(range(1, 9)), bytes(range(11, 19))
@@ -138,6 +139,20 @@ class TestDuplicates:
         mailbox.hold(OTHER, 3600 + LAST_SECONDS + 1)
         assert mailbox.find(KEY) == name
         assert mailbox.find(OTHER) == "", "its client had a minute to hear of it"
+
+    def test_what_is_found_is_durable(self, mailbox: Mailbox) -> None:
+        """Whoever has moved it into new/ may have died before the fsync of new/."""
+        name = mailbox.hold(KEY, 1)
+        mailbox.unconfirmed.abandon(KEY)
+        mailbox.disk.calls.clear()
+        assert mailbox.find(KEY) == name
+        synced = {call.place for call in mailbox.disk.made("sync")}
+        assert synced == {"example.org/alice/new", "example.org/alice/cur"}
+        with (
+            mailbox.disk.failing(Fault(errno.EIO, kind="sync", under="example.org/alice/new")),
+            pytest.raises(OSError, match="Input/output"),
+        ):
+            mailbox.find(KEY)
 
     def test_what_this_server_did_is_not_taken_for_it(self, mailbox: Mailbox) -> None:
         mailbox.now += 3600
