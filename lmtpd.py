@@ -6,6 +6,6 @@ import sys
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
-    from lmtpd.cli import main
+    from lmtpd.__main__ import main
 
     sys.exit(main())

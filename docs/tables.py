@@ -72,7 +72,8 @@ def _replies_lines() -> Iterator[str]:
     yield "Everything that lmtpd can say to a client. A final reply and a reply to RCPT or VRFY"
     yield "name the recipient in front of the text: `550 5.1.1 <bob@example.org> No such mailbox"
     yield "here`. 4yz: the MTA keeps the message and tries again. 5yz: it bounces. A fault of ours"
-    yield "is always a 4yz; what really happened stands in the log.\n"
+    yield "is always a 4yz; what really happened stands in the log. The last five are said by the"
+    yield "bridge, in the place of a server that cannot be reached.\n"
     yield "| code | status | text | name |\n|---|---|---|---|"
     for name, reply in replies.table().items():
         text = "<br>".join(line.replace("<", "&lt;").replace("|", "\\|") for line in reply.lines)

@@ -1,4 +1,4 @@
-"""The command line: serve, check-config, check-recipient, mailbox.
+"""The command line of the server: serve, check-config, check-recipient, mailbox.
 
 Exit codes are those of sysexits.h; what is wrong goes to standard error, a line for each fault.
 """
@@ -43,6 +43,8 @@ environment over the file.
   lmtpd.py mailbox add alice@example.org
   lmtpd.py --lmtp-port 11201
   lmtpd.py check-recipient alice@example.org --config /etc/lmtpd/lmtpd.conf
+
+lmtpd.py bridge --help: for MTAs and mail programs that do not speak LMTP over TCP.
 """
 
 _EXIT_BY_VERDICT = {

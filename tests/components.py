@@ -69,6 +69,17 @@ COMPONENTS = {
         packages=("dovecot-lmtpd",),
         programs=("dovecot", "/usr/lib/dovecot/lmtp"),
     ),
+    # They run programs for each message, the first two as qmail-local does, which has no package.
+    # No MTA comes with them.
+    "dot-forward": Component(packages=("dot-forward",), programs=("dot-forward",)),
+    "fastforward": Component(
+        packages=("fastforward",),
+        programs=("fastforward", "setforward"),
+    ),
+    "procmail": Component(packages=("procmail",), programs=("procmail",)),
+    "getmail": Component(packages=("getmail6",), programs=("getmail",)),
+    "fetchmail": Component(packages=("fetchmail",), programs=("fetchmail",)),
+    "maildrop": Component(packages=("maildrop",), programs=("maildrop",)),
     "fuse": Component(
         # With it comes the library that the file system of the tests is written for.
         packages=("fuse3",),

@@ -16,11 +16,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lmtpd"
 
 FLOORS = {
     0: ("protocol",),
-    1: ("failures", "trust", "dns", "hostname"),
+    1: ("failures", "trust", "dns", "hostname", "client"),
     2: ("recipients", "delivery"),
     3: ("config", "settings", "values", "checks", "log", "services", "session"),
     4: ("server",),
-    5: ("wiring", "cli", "try_it", "__main__"),
+    5: ("wiring", "bridge", "cli", "try_it", "__main__"),
 }
 
 # Who alone may import a package of others.

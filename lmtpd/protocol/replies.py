@@ -92,6 +92,14 @@ HELP = Reply(
     ),
 )
 
+# The client (lmtpd.client): the fate of a recipient of whom the server has said nothing. All are
+# transient: what was not heard is never a reason to bounce.
+UNREACHABLE = Reply(421, "4.4.1", ("The LMTP server cannot be reached",))
+CONNECTION_LOST = Reply(421, "4.4.2", ("The connection to the LMTP server was lost",))
+SERVER_UNWILLING = Reply(451, "4.3.2", ("The LMTP server takes no mail",))
+NOT_LMTP = Reply(451, "4.5.0", ("The server does not keep to LMTP",))
+TLS_NOT_OFFERED = Reply(454, "4.7.4", ("TLS is required, and the LMTP server does not offer it",))
+
 
 def table() -> dict[str, Reply]:
     """Every reply by its name, in the order above."""
