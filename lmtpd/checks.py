@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,16 @@ def _table_unused(config: Config) -> str:
     return "is not read, for lmtp-recipient-hooks does not name table" if unused else ""
 
 
+def _lacking(hook: str, row: str, config: Config) -> str:
+    lacking = hook in config.lmtp_recipient_hooks and not getattr(config, row.replace("-", "_"))
+    return f"the hook {hook} needs to know whom to ask: set {row}" if lacking else ""
+
+
+def _unused(hook: str, row: str, config: Config) -> str:
+    unused = getattr(config, row.replace("-", "_")) and hook not in config.lmtp_recipient_hooks
+    return f"is not read, for lmtp-recipient-hooks does not name {hook}" if unused else ""
+
+
 def _hook_outlasts_chain(config: Config) -> str:
     if config.lmtp_hook_timeout <= config.lmtp_verify_timeout:
         return ""
@@ -120,6 +131,13 @@ def _nameless_machine(config: Config) -> str:
     return f"this machine calls itself {name!r}, which is no host name; localhost is used"
 
 
+_WHOM_TO_ASK = (
+    ("http", "lmtp-http-url"),
+    ("socketmap", "lmtp-socketmap"),
+    ("tcp_table", "lmtp-tcp-table"),
+)
+"""Hooks, and the setting that each cannot do without."""
+
 FAULTS: tuple[Check, ...] = (
     Check(("lmtp-cert-path", "lmtp-key-path"), _certificate_alone),
     Check(("lmtp-key-path", "lmtp-cert-path"), _key_alone),
@@ -128,6 +146,12 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-key-path",), lambda config: _unreadable(config.lmtp_key_path)),
     Check(("lmtp-recipient-table",), lambda config: _unreadable(config.lmtp_recipient_table)),
     Check(("lmtp-recipient-hooks", "lmtp-recipient-table"), _table_missing),
+    *(
+        Check(("lmtp-recipient-hooks", key), partial(_lacking, hook, key))
+        for hook, key in _WHOM_TO_ASK
+    ),
+    Check(("lmtp-http-token-file",), lambda config: _unreadable(config.lmtp_http_token_file)),
+    Check(("lmtp-http-ca-path",), lambda config: _unreadable(config.lmtp_http_ca_path)),
     Check(("lmtp-maildir-root",), _no_root),
     Check(("lmtp-verify-timeout", "lmtp-hook-timeout"), _hook_outlasts_chain),
     Check(("lmtp-socket-path",), _socket_path_too_long),
@@ -138,6 +162,10 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-bind-addr", "lmtp-cert-path"), _clear_text),
     Check(("lmtp-bind-addr", "lmtp-trusted-ips"), _nobody_trusted),
     Check(("lmtp-recipient-table", "lmtp-recipient-hooks"), _table_unused),
+    *(
+        Check((key, "lmtp-recipient-hooks"), partial(_unused, hook, key))
+        for hook, key in _WHOM_TO_ASK
+    ),
     Check(("lmtp-fail-open-domains",), _fails_open),
     Check(("lmtp-hostname",), _nameless_machine),
 )
