@@ -9,6 +9,7 @@ gevent has to patch first.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Callable
@@ -86,6 +87,14 @@ def _unused(hook: str, row: str, config: Config) -> str:
     return f"is not read, for lmtp-recipient-hooks does not name {hook}" if unused else ""
 
 
+def _no_program(config: Config) -> str:
+    """A warning only: its file system may come later than we, and its mail can wait."""
+    command = config.lmtp_exec_command
+    if not command or shutil.which(command[0]):
+        return ""
+    return f"{command[0]} is not there, or is no program that we may run"
+
+
 def _hook_outlasts_chain(config: Config) -> str:
     if config.lmtp_hook_timeout <= config.lmtp_verify_timeout:
         return ""
@@ -135,6 +144,7 @@ _WHOM_TO_ASK = (
     ("http", "lmtp-http-url"),
     ("socketmap", "lmtp-socketmap"),
     ("tcp_table", "lmtp-tcp-table"),
+    ("exec", "lmtp-exec-command"),
 )
 """Hooks, and the setting that each cannot do without."""
 
@@ -166,6 +176,7 @@ WARNINGS: tuple[Check, ...] = (
         Check((key, "lmtp-recipient-hooks"), partial(_unused, hook, key))
         for hook, key in _WHOM_TO_ASK
     ),
+    Check(("lmtp-exec-command",), _no_program),
     Check(("lmtp-fail-open-domains",), _fails_open),
     Check(("lmtp-hostname",), _nameless_machine),
 )

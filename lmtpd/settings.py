@@ -31,6 +31,7 @@ _NAMES = "Names"
 _STORE = "Mailboxes"
 _RECIPIENTS = "Recipients"
 _HTTP = "Hook http"
+_EXEC = "Hook exec"
 _MAPS = "Hooks socketmap and tcp_table"
 _PROTOCOL = "Protocol"
 _LIMITS = "Limits"
@@ -195,8 +196,8 @@ class Config:
         "maildirs",
         values.hooks,
         "Who says which recipients exist, asked in this order, separated by semicolons:"
-        " `maildirs`, `table`, `http`, `socketmap`, `tcp_table`, an entry point's name or"
-        " `package.module:Verifier`.",
+        " `maildirs`, `table`, `http`, `socketmap`, `tcp_table`, `exec`, an entry point's name"
+        " or `package.module:Verifier`.",
         _RECIPIENTS,
     )
     lmtp_recipient_table: Path | None = setting(
@@ -324,6 +325,13 @@ class Config:
     )
     lmtp_tcp_table_result: str = setting(
         "addresses", values.map_result, "What its values are, likewise.", _MAPS
+    )
+    lmtp_exec_command: tuple[str, ...] | None = setting(
+        "none",
+        optional(values.command),
+        "Program that the hook `exec` asks, and its arguments; no shell takes part. It is found"
+        " along PATH if its name has no slash.",
+        _EXEC,
     )
     lmtp_vrfy: bool = setting(
         "true", values.switch, "VRFY and EXPN answer truly; `false`: always 252.", _PROTOCOL

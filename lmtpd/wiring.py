@@ -21,6 +21,7 @@ from .protocol.extensions import Extensions
 from .protocol.limits import Limits
 from .recipients.answer import AnswerReader
 from .recipients.chain import AddressRules, Link, VerifierChain
+from .recipients.exec import ExecVerifier
 from .recipients.fail_open import FailOpen
 from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
@@ -113,12 +114,17 @@ def verifier(
         has_addresses = config.lmtp_tcp_table_result == "addresses"
         return PostfixMap(TcpTable(target, seconds), reader if has_addresses else None)
 
+    def program(_: Config) -> RecipientVerifier:
+        command = _given(config.lmtp_exec_command, "exec", "lmtp-exec-command")
+        return ExecVerifier(command, seconds, reader, asking.report, asking.clock)
+
     shipped = {
         "maildirs": maildirs,
         "table": table,
         "http": http,
         "socketmap": socketmap,
         "tcp_table": tcp_table,
+        "exec": program,
     }
     policy = Policy(
         deadline_s=config.lmtp_hook_timeout,

@@ -110,6 +110,12 @@ class AnswerReader:
         return self._rules.normal(address).mailbox
 
 
+def question_about(address: Address) -> bytes:
+    """What is asked about an address, as JSON in one line of ASCII."""
+    parts = {"address": address.mailbox, "local": address.local, "domain": address.domain}
+    return json.dumps(parts).encode("ascii")
+
+
 def action(value: str) -> Verdict | None:
     """The verdict of a value that is a word of access(5) for a refusal; None for any other."""
     found = _ACTION.fullmatch(value.strip())

@@ -14,14 +14,13 @@ for the token is not for others.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import urllib3
 
 from ..protocol.address import Address
-from .answer import MOST_OCTETS, AnswerError, AnswerReader
+from .answer import MOST_OCTETS, AnswerError, AnswerReader, question_about
 from .loader import HookError
 from .pool import MOST_CONNECTIONS
 from .verdict import RcptContext, Verdict
@@ -68,11 +67,10 @@ class HttpVerifier:
             urllib3.exceptions.HTTPError: it is late or gone, or redirects.
             AnswerError: its answer is nonsense, too long, or has another status than 200.
         """
-        body = question(address)
         response = self._pool.request(
             "POST",
             self._url,
-            body=body,
+            body=question_about(address),
             headers=self._headers,
             redirect=False,
             preload_content=False,
@@ -101,9 +99,3 @@ def bearer_token(file: Path) -> str:
     if not _TOKEN.fullmatch(token):
         raise HookError(f"hook http: {file} holds no bearer token (RFC 6750 section 2.1)")
     return token
-
-
-def question(address: Address) -> bytes:
-    """What is asked about an address, as JSON in one line of ASCII."""
-    parts = {"address": address.mailbox, "local": address.local, "domain": address.domain}
-    return json.dumps(parts).encode("ascii")

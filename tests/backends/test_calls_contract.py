@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmtpd.recipients.verdict import Kind
+from tests.support.answering_program import ProgramFile
 from tests.support.back_ends import HttpService, SocketmapService, TcpTableService
 from tests.support.backend_contract import ALICE, ANSWERS, MUTE, WRONG, Asking, BackEnd
 from tests.support.client import Client
@@ -20,6 +21,7 @@ BACK_ENDS: dict[str, Callable[[Path], BackEnd]] = {
     "http": lambda _: HttpService(),
     "socketmap": lambda _: SocketmapService(),
     "tcp_table": lambda _: TcpTableService(),
+    "exec": ProgramFile,
 }
 
 
