@@ -87,6 +87,21 @@ def _unused(hook: str, row: str, config: Config) -> str:
     return f"is not read, for lmtp-recipient-hooks does not name {hook}" if unused else ""
 
 
+def _no_mark(config: Config) -> str:
+    lacking = "dns" in config.lmtp_recipient_hooks and not _has_mark(config)
+    return "the hook dns needs to know ours: set lmtp-dns-mx or lmtp-dns-txt" if lacking else ""
+
+
+def _mark_unused(config: Config) -> str:
+    unused = _has_mark(config) and "dns" not in config.lmtp_recipient_hooks
+    return "is not read, for lmtp-recipient-hooks does not name dns" if unused else ""
+
+
+def _has_mark(config: Config) -> bool:
+    """By which the zone of a domain says that it is ours."""
+    return bool(config.lmtp_dns_mx or config.lmtp_dns_txt)
+
+
 def _no_program(config: Config) -> str:
     """A warning only: its file system may come later than we, and its mail can wait."""
     command = config.lmtp_exec_command
@@ -145,6 +160,7 @@ _WHOM_TO_ASK = (
     ("socketmap", "lmtp-socketmap"),
     ("tcp_table", "lmtp-tcp-table"),
     ("exec", "lmtp-exec-command"),
+    ("callout", "lmtp-callout-server"),
 )
 """Hooks, and the setting that each cannot do without."""
 
@@ -160,6 +176,7 @@ FAULTS: tuple[Check, ...] = (
         Check(("lmtp-recipient-hooks", key), partial(_lacking, hook, key))
         for hook, key in _WHOM_TO_ASK
     ),
+    Check(("lmtp-recipient-hooks", "lmtp-dns-mx", "lmtp-dns-txt"), _no_mark),
     Check(("lmtp-http-token-file",), lambda config: _unreadable(config.lmtp_http_token_file)),
     Check(("lmtp-http-ca-path",), lambda config: _unreadable(config.lmtp_http_ca_path)),
     Check(("lmtp-maildir-root",), _no_root),
@@ -176,6 +193,7 @@ WARNINGS: tuple[Check, ...] = (
         Check((key, "lmtp-recipient-hooks"), partial(_unused, hook, key))
         for hook, key in _WHOM_TO_ASK
     ),
+    Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),
     Check(("lmtp-exec-command",), _no_program),
     Check(("lmtp-fail-open-domains",), _fails_open),
     Check(("lmtp-hostname",), _nameless_machine),

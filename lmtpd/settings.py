@@ -32,6 +32,8 @@ _STORE = "Mailboxes"
 _RECIPIENTS = "Recipients"
 _HTTP = "Hook http"
 _EXEC = "Hook exec"
+_DNS = "Hook dns"
+_CALLOUT = "Hook callout"
 _MAPS = "Hooks socketmap and tcp_table"
 _PROTOCOL = "Protocol"
 _LIMITS = "Limits"
@@ -153,8 +155,8 @@ class Config:
     lmtp_dns_server: tuple[str, int] | None = setting(
         "none",
         optional(values.server),
-        "Name server for that: an address, `192.0.2.53:5353` or `[2001:db8::53]:5353`."
-        " `none`: as in resolv.conf.",
+        "Name server for that, and for the hook `dns`: an address, `192.0.2.53:5353` or"
+        " `[2001:db8::53]:5353`. `none`: as in resolv.conf.",
         _NAMES,
     )
     lmtp_maildir_root: Path = setting(
@@ -196,8 +198,8 @@ class Config:
         "maildirs",
         values.hooks,
         "Who says which recipients exist, asked in this order, separated by semicolons:"
-        " `maildirs`, `table`, `http`, `socketmap`, `tcp_table`, `exec`, an entry point's name"
-        " or `package.module:Verifier`.",
+        " `maildirs`, `table`, `http`, `socketmap`, `tcp_table`, `exec`, `dns`, `callout`, an entry"
+        " point's name or `package.module:Verifier`.",
         _RECIPIENTS,
     )
     lmtp_recipient_table: Path | None = setting(
@@ -332,6 +334,30 @@ class Config:
         "Program that the hook `exec` asks, and its arguments; no shell takes part. It is found"
         " along PATH if its name has no slash.",
         _EXEC,
+    )
+    lmtp_dns_mx: frozenset[str] = setting(
+        "none",
+        values.domains,
+        "Our hosts, separated by semicolons: for the hook `dns` a domain is ours if its MX names"
+        " one of them.",
+        _DNS,
+    )
+    lmtp_dns_txt: str = setting(
+        "none",
+        values.words,
+        "Text of ours, such as `lmtpd=mail.example.org`: for the hook `dns` a domain is ours if it"
+        " is one of its TXT.",
+        _DNS,
+    )
+    lmtp_callout_server: Target | None = setting(
+        "none",
+        optional(values.target),
+        "Server that the hook `callout` asks with RCPT: `192.0.2.1:24`, `[2001:db8::1]:25` or the"
+        " path of a unix socket.",
+        _CALLOUT,
+    )
+    lmtp_callout_protocol: str = setting(
+        "lmtp", values.call_protocol, "What that server speaks: `lmtp` or `smtp`.", _CALLOUT
     )
     lmtp_vrfy: bool = setting(
         "true", values.switch, "VRFY and EXPN answer truly; `false`: always 252.", _PROTOCOL

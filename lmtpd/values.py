@@ -153,6 +153,22 @@ def socketmap(text: str) -> tuple[Target, str]:
     return Target.parse(place), name
 
 
+def call_protocol(text: str) -> str:
+    """`lmtp` or `smtp`."""
+    if text not in ("lmtp", "smtp"):
+        raise ValueError(f"{text!r} is neither lmtp nor smtp")
+    return text
+
+
+def words(text: str) -> str:
+    """Printable ASCII; not set: empty."""
+    if is_none(text):
+        return ""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError(f"{text!r} is not printable ASCII")
+    return text
+
+
 def map_result(text: str) -> str:
     """`addresses` or `exists`."""
     if text not in ("addresses", "exists"):

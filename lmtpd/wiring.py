@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from .client.dialogue import Hello
 from .config import Config, ConfigError
 from .delivery.agent import DeliveryAgent
 from .delivery.commit import CommitMode, GroupCommit
@@ -20,6 +21,7 @@ from .protocol import replies
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
 from .recipients.answer import AnswerReader
+from .recipients.callout import CalloutVerifier
 from .recipients.chain import AddressRules, Link, VerifierChain
 from .recipients.exec import ExecVerifier
 from .recipients.fail_open import FailOpen
@@ -118,6 +120,18 @@ def verifier(
         command = _given(config.lmtp_exec_command, "exec", "lmtp-exec-command")
         return ExecVerifier(command, seconds, reader, asking.report, asking.clock)
 
+    def dns(_: Config) -> RecipientVerifier:
+        from .recipients.dns import DnsVerifier  # with it comes dnspython, see `names`
+
+        hosts, text = config.lmtp_dns_mx, config.lmtp_dns_txt
+        _given(hosts or text or None, "dns", "lmtp-dns-mx")
+        return DnsVerifier(hosts, text, config.lmtp_dns_server, seconds)
+
+    def callout(_: Config) -> RecipientVerifier:
+        target = _given(config.lmtp_callout_server, "callout", "lmtp-callout-server")
+        hello = Hello.SMTP if config.lmtp_callout_protocol == "smtp" else Hello.LMTP
+        return CalloutVerifier(target, hello, config.lmtp_hostname, rules)
+
     shipped = {
         "maildirs": maildirs,
         "table": table,
@@ -125,6 +139,8 @@ def verifier(
         "socketmap": socketmap,
         "tcp_table": tcp_table,
         "exec": program,
+        "dns": dns,
+        "callout": callout,
     }
     policy = Policy(
         deadline_s=config.lmtp_hook_timeout,

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from lmtpd.recipients.verdict import Kind
+from tests.support import other_servers
 from tests.support.answering_program import ProgramFile
 from tests.support.back_ends import HttpService, SocketmapService, TcpTableService
 from tests.support.backend_contract import ALICE, ANSWERS, MUTE, WRONG, Asking, BackEnd
 from tests.support.client import Client
+from tests.support.other_servers import OtherPostfix, OtherServer
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -22,6 +24,8 @@ BACK_ENDS: dict[str, Callable[[Path], BackEnd]] = {
     "socketmap": lambda _: SocketmapService(),
     "tcp_table": lambda _: TcpTableService(),
     "exec": ProgramFile,
+    "callout-lmtp": OtherServer,
+    "callout-smtp": OtherPostfix,
 }
 
 
@@ -40,7 +44,7 @@ def back_end(absent: BackEnd) -> BackEnd:
     return absent
 
 
-@pytest.mark.parametrize("address", ANSWERS)
+@pytest.mark.parametrize("address", ANSWERS | other_servers.ANSWERS)
 def test_what_it_says_is_the_verdict(address: str, back_end: BackEnd, tmp_path: Path) -> None:
     if address not in back_end.answers:
         pytest.skip(f"{back_end.hook} has no such answer")
