@@ -155,10 +155,7 @@ def texts(domain: str, server: tuple[str, int] | None, seconds: float) -> list[s
 
 
 def _records(domain: str, kind: str, server: tuple[str, int] | None, seconds: float) -> list[Any]:
-    try:
-        name = dns.name.from_text(domain)
-    except dns.exception.DNSException:
-        return []  # too long for the DNS, so it is not in there
+    name = dns.name.from_text(domain)
     try:
         return list(_resolver(server).resolve(name, kind, lifetime=seconds, search=False))
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):

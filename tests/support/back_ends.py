@@ -14,6 +14,7 @@ import socketserver
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 from lmtpd.recipients.verdict import Kind, Verdict
@@ -31,7 +32,7 @@ class Service:
     answers = ANSWERS
     wrong = WRONG
 
-    def __init__(self) -> None:
+    def __init__(self, _: Path) -> None:
         self.port = free_port()
         self.over = threading.Event()
         """Whoever keeps a client waiting stops then."""
@@ -118,8 +119,8 @@ class HttpService(Service):
 
     hook = "http"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self.authorizations: list[str | None] = []
         self.status = 200
 

@@ -66,6 +66,9 @@ class BackEnd(Protocol):
     wrong: Mapping[str, str]
     """The part of WRONG that it can do."""
 
+    def __init__(self, folder: Path) -> None:
+        """Not running yet, with its files in a folder."""
+
     @property
     def settings(self) -> dict[str, object]:
         """Where it is, for lmtpd."""
