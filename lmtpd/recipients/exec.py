@@ -120,6 +120,8 @@ class Program:
         ours, theirs = socket.socketpair()
         self._words, their_words = socket.socketpair()
         with theirs, their_words:
+            for end in theirs, their_words:  # cooperative sockets never block; programs rely on it
+                os.set_blocking(end.fileno(), True)
             try:
                 # Not subprocess: a greenlet that ran out of time in it could leave a program behind
                 # that nobody knows. This call does not wait.
