@@ -34,6 +34,9 @@ MOST_QUESTIONS = 50
 REFUSAL_COSTS = 10
 """A refusal counts as so many of them."""
 
+_NO_SUCH_MAILBOX = ("550", "551", "553")
+"""RFC 5321 4.2.3; 554, 501 and the rest speak of other things."""
+
 
 class CalloutError(Exception):
     """The server's reply to RCPT says nothing about the address."""
@@ -115,6 +118,6 @@ def _verdict(reply: Reply, address: Address) -> Verdict:
         return Verdict.full(text)
     if reply.is_transient and about.startswith(("1.", "2.")):
         return Verdict.defer(str(reply), text)
-    if reply.code in (550, 551, 553):
+    if str(reply.code) in _NO_SUCH_MAILBOX:
         return Verdict.reject(text) if about.startswith("7.") else Verdict.unknown()
     raise CalloutError(f"RCPT was answered {reply}")

@@ -34,7 +34,7 @@ LONGEST_PAUSE_S = 8.0
 """Before a program is started that ended without an answer. Short: the guard has its own pause."""
 MOST_WORDS_OCTETS = 8192
 """Of standard error that are logged with one question; the next takes what is left."""
-LONGEST_LINE = 500
+LONGEST_LINE = 512
 
 
 class ExecVerifier:

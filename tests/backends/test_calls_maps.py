@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lmtpd.recipients.socketmap import netstring
 from lmtpd.recipients.verdict import Kind
 from tests.support.back_ends import SocketmapService, TcpTableService, in_words
 from tests.support.backend_contract import ALICE, TABLE, Asking
@@ -126,6 +127,12 @@ def test_what_is_no_answer_is_a_fault(hook: str, answer: bytes, tmp_path: Path) 
         kind = SocketmapService if hook == "socketmap" else TcpTableService
         verdict = Asking(tmp_path, kind(tmp_path), **setting).verdict(ALICE)
     assert verdict.kind is Kind.DEFER
+
+
+def test_a_netstring_may_come_in_any_pieces() -> None:
+    whole = b"11:NOTFOUND no,"
+    assert [netstring(whole[:end]) for end in range(len(whole))] == [None] * len(whole)
+    assert netstring(whole) == b"NOTFOUND no"
 
 
 def test_an_answer_in_pieces_over_a_unix_socket(tmp_path: Path) -> None:
