@@ -84,7 +84,7 @@ def test_a_reply_out_of_turn_is_nobodys(tmp_path: Path) -> None:
         assert all_of(peer) == b""
 
     with server(serve) as target:
-        settings = {"lmtp_callout_server": str(target)}
+        settings = {"lmtp_callout_server": str(target), "lmtp_hook_timeout": 2}
         asking = Asking(tmp_path, OtherServer(tmp_path), **settings)
         asking.verdict(ALICE)
         assert asking.verdict("nobody@example.org").kind is Kind.DEFER
