@@ -9,9 +9,11 @@ gevent has to patch first.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +77,39 @@ def _table_unused(config: Config) -> str:
     return "is not read, for lmtp-recipient-hooks does not name table" if unused else ""
 
 
+def _lacking(hook: str, row: str, config: Config) -> str:
+    lacking = hook in config.lmtp_recipient_hooks and not getattr(config, row.replace("-", "_"))
+    return f"the hook {hook} needs to know whom to ask: set {row}" if lacking else ""
+
+
+def _unused(hook: str, row: str, config: Config) -> str:
+    unused = getattr(config, row.replace("-", "_")) and hook not in config.lmtp_recipient_hooks
+    return f"is not read, for lmtp-recipient-hooks does not name {hook}" if unused else ""
+
+
+def _no_mark(config: Config) -> str:
+    lacking = "dns" in config.lmtp_recipient_hooks and not _has_mark(config)
+    return "the hook dns needs to know ours: set lmtp-dns-mx or lmtp-dns-txt" if lacking else ""
+
+
+def _mark_unused(config: Config) -> str:
+    unused = _has_mark(config) and "dns" not in config.lmtp_recipient_hooks
+    return "is not read, for lmtp-recipient-hooks does not name dns" if unused else ""
+
+
+def _has_mark(config: Config) -> bool:
+    """By which the zone of a domain says that it is ours."""
+    return bool(config.lmtp_dns_mx or config.lmtp_dns_txt)
+
+
+def _no_program(config: Config) -> str:
+    """A warning only: its file system may come later than we, and its mail can wait."""
+    command = config.lmtp_exec_command
+    if not command or shutil.which(command[0]):
+        return ""
+    return f"{command[0]} is not there, or is no program that we may run"
+
+
 def _hook_outlasts_chain(config: Config) -> str:
     if config.lmtp_hook_timeout <= config.lmtp_verify_timeout:
         return ""
@@ -120,6 +155,15 @@ def _nameless_machine(config: Config) -> str:
     return f"this machine calls itself {name!r}, which is no host name; localhost is used"
 
 
+_WHOM_TO_ASK = (
+    ("http", "lmtp-http-url"),
+    ("socketmap", "lmtp-socketmap"),
+    ("tcp_table", "lmtp-tcp-table"),
+    ("exec", "lmtp-exec-command"),
+    ("callout", "lmtp-callout-server"),
+)
+"""Hooks, and the setting that each cannot do without."""
+
 FAULTS: tuple[Check, ...] = (
     Check(("lmtp-cert-path", "lmtp-key-path"), _certificate_alone),
     Check(("lmtp-key-path", "lmtp-cert-path"), _key_alone),
@@ -128,6 +172,13 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-key-path",), lambda config: _unreadable(config.lmtp_key_path)),
     Check(("lmtp-recipient-table",), lambda config: _unreadable(config.lmtp_recipient_table)),
     Check(("lmtp-recipient-hooks", "lmtp-recipient-table"), _table_missing),
+    *(
+        Check(("lmtp-recipient-hooks", key), partial(_lacking, hook, key))
+        for hook, key in _WHOM_TO_ASK
+    ),
+    Check(("lmtp-recipient-hooks", "lmtp-dns-mx", "lmtp-dns-txt"), _no_mark),
+    Check(("lmtp-http-token-file",), lambda config: _unreadable(config.lmtp_http_token_file)),
+    Check(("lmtp-http-ca-path",), lambda config: _unreadable(config.lmtp_http_ca_path)),
     Check(("lmtp-maildir-root",), _no_root),
     Check(("lmtp-verify-timeout", "lmtp-hook-timeout"), _hook_outlasts_chain),
     Check(("lmtp-socket-path",), _socket_path_too_long),
@@ -138,6 +189,12 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-bind-addr", "lmtp-cert-path"), _clear_text),
     Check(("lmtp-bind-addr", "lmtp-trusted-ips"), _nobody_trusted),
     Check(("lmtp-recipient-table", "lmtp-recipient-hooks"), _table_unused),
+    *(
+        Check((key, "lmtp-recipient-hooks"), partial(_unused, hook, key))
+        for hook, key in _WHOM_TO_ASK
+    ),
+    Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),
+    Check(("lmtp-exec-command",), _no_program),
     Check(("lmtp-fail-open-domains",), _fails_open),
     Check(("lmtp-hostname",), _nameless_machine),
 )

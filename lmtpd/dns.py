@@ -1,9 +1,12 @@
-"""PeerNames: the name of a connected peer, where the DNS confirms it both ways.
+"""What the DNS says; the only user of dnspython.
 
+PeerNames is the name of a connected peer, where the DNS confirms it both ways.
 The name only decorates the Received header field and the log (RFC 5321 4.4), so no session ever
 waits for it: `name_of` answers from memory and starts a look-up behind the caller's back. No
 answer is an answer, never an error. Everything is bounded: seconds, names, look-ups under way,
 entries kept.
+
+`exchangers` and `texts` tell what is in a domain's zone, or raise if nobody can.
 
 Import this only where sockets have become cooperative (dnspython takes them as it finds them),
 and use one PeerNames from one thread: there are no locks.
@@ -17,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import dns.exception
 import dns.name
@@ -121,19 +125,52 @@ class PeerNames:
         """The records as text and their TTL; none when the DNS fails us in any way."""
         try:
             remaining_s = ends_s - self._clock()
-            answer = self._resolver().resolve(name, kind, lifetime=remaining_s, search=False)
+            answer = _resolver(self._server).resolve(name, kind, lifetime=remaining_s, search=False)
         except (dns.exception.DNSException, OSError, ValueError):
             return [], 0
         return [record.to_text() for record in answer], answer.chaining_result.minimum_ttl
 
-    def _resolver(self) -> dns.resolver.Resolver:
-        """Made for each question, so that a changed resolv.conf needs no restart."""
-        if self._server is None:
-            return dns.resolver.Resolver()
-        resolver = dns.resolver.Resolver(configure=False)
-        resolver.nameservers = [self._server[0]]
-        resolver.port = self._server[1]
-        return resolver
+
+def exchangers(domain: str, server: tuple[str, int] | None, seconds: float) -> list[str]:
+    """The hosts of a domain's MX, in lower case; none if there are none, or no such domain.
+
+    Raises:
+        dns.exception.DNSException: nobody can tell.
+    """
+    return [
+        record.exchange.to_text(omit_final_dot=True).lower()
+        for record in _records(domain, "MX", server, seconds)
+    ]
+
+
+def texts(domain: str, server: tuple[str, int] | None, seconds: float) -> list[str]:
+    """The texts of a domain's TXT; none if there are none, or no such domain.
+
+    Raises:
+        dns.exception.DNSException: nobody can tell.
+    """
+    return [
+        b"".join(record.strings).decode("ascii", "replace")
+        for record in _records(domain, "TXT", server, seconds)
+    ]
+
+
+def _records(domain: str, kind: str, server: tuple[str, int] | None, seconds: float) -> list[Any]:
+    name = dns.name.from_text(domain)
+    try:
+        return list(_resolver(server).resolve(name, kind, lifetime=seconds, search=False))
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return []
+
+
+def _resolver(server: tuple[str, int] | None) -> dns.resolver.Resolver:
+    """Made for each question, so that a changed resolv.conf needs no restart."""
+    if server is None:
+        return dns.resolver.Resolver()
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers = [server[0]]
+    resolver.port = server[1]
+    return resolver
 
 
 @functools.lru_cache(MOST_ENTRIES)

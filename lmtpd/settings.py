@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lmtpd import values
+from lmtpd.client.target import Target
 from lmtpd.protocol.limits import FEWEST_RECIPIENTS, SMALLEST_MESSAGE_SIZE
 from lmtpd.trust import TrustPolicy
 from lmtpd.values import between, optional
@@ -29,6 +30,11 @@ _TLS = "TLS and trust"
 _NAMES = "Names"
 _STORE = "Mailboxes"
 _RECIPIENTS = "Recipients"
+_HTTP = "Hook http"
+_EXEC = "Hook exec"
+_DNS = "Hook dns"
+_CALLOUT = "Hook callout"
+_MAPS = "Hooks socketmap and tcp_table"
 _PROTOCOL = "Protocol"
 _LIMITS = "Limits"
 
@@ -149,8 +155,8 @@ class Config:
     lmtp_dns_server: tuple[str, int] | None = setting(
         "none",
         optional(values.server),
-        "Name server for that: an address, `192.0.2.53:5353` or `[2001:db8::53]:5353`."
-        " `none`: as in resolv.conf.",
+        "Name server for that, and for the hook `dns`: an address, `192.0.2.53:5353` or"
+        " `[2001:db8::53]:5353`. `none`: as in resolv.conf.",
         _NAMES,
     )
     lmtp_maildir_root: Path = setting(
@@ -199,7 +205,8 @@ class Config:
         "maildirs",
         values.hooks,
         "Who says which recipients exist, asked in this order, separated by semicolons:"
-        " `maildirs`, `table`, an entry point's name or `package.module:Verifier`.",
+        " `maildirs`, `table`, `http`, `socketmap`, `tcp_table`, `exec`, `dns`, `callout`, an entry"
+        " point's name or `package.module:Verifier`.",
         _RECIPIENTS,
     )
     lmtp_recipient_table: Path | None = setting(
@@ -285,6 +292,79 @@ class Config:
         " hook is down, for the mailbox of that name, which is made if it is not there: invented"
         " addresses too, and aliases as mailboxes that nobody reads.",
         _RECIPIENTS,
+    )
+    lmtp_http_url: str | None = setting(
+        "none",
+        optional(values.url),
+        "Web service that the hook `http` asks, such as `http://127.0.0.1:8080/recipients`.",
+        _HTTP,
+    )
+    lmtp_http_token_file: Path | None = setting(
+        "none",
+        optional(values.path),
+        "File whose one line is the bearer token for that service. Nobody but lmtpd should be able"
+        " to read it.",
+        _HTTP,
+    )
+    lmtp_http_ca_path: Path | None = setting(
+        "none",
+        optional(values.path),
+        "Certificates that sign the service's, PEM. `none`: those that the system trusts.",
+        _HTTP,
+    )
+    lmtp_socketmap: tuple[Target, str] | None = setting(
+        "none",
+        optional(values.socketmap),
+        "Server and name of the map that the hook `socketmap` asks, as Postfix writes them:"
+        " `inet:127.0.0.1:7777:virtual` or `unix:/run/maps.sock:virtual`.",
+        _MAPS,
+    )
+    lmtp_socketmap_result: str = setting(
+        "addresses",
+        values.map_result,
+        "What its values are: `addresses` to deliver to, as in virtual_alias_maps, or `exists`: to"
+        " be in the map is all, as in virtual_mailbox_maps and relay_recipient_maps.",
+        _MAPS,
+    )
+    lmtp_tcp_table: Target | None = setting(
+        "none",
+        optional(values.target),
+        "Server that the hook `tcp_table` asks: `127.0.0.1:7778`.",
+        _MAPS,
+    )
+    lmtp_tcp_table_result: str = setting(
+        "addresses", values.map_result, "What its values are, likewise.", _MAPS
+    )
+    lmtp_exec_command: tuple[str, ...] | None = setting(
+        "none",
+        optional(values.command),
+        "Program that the hook `exec` asks, and its arguments; no shell takes part. It is found"
+        " along PATH if its name has no slash.",
+        _EXEC,
+    )
+    lmtp_dns_mx: frozenset[str] = setting(
+        "none",
+        values.domains,
+        "Our hosts, separated by semicolons: for the hook `dns` a domain is ours if its MX names"
+        " one of them.",
+        _DNS,
+    )
+    lmtp_dns_txt: str = setting(
+        "none",
+        values.words,
+        "Text of ours, such as `lmtpd=mail.example.org`: for the hook `dns` a domain is ours if it"
+        " is one of its TXT.",
+        _DNS,
+    )
+    lmtp_callout_server: Target | None = setting(
+        "none",
+        optional(values.target),
+        "Server that the hook `callout` asks with RCPT: `192.0.2.1:24`, `[2001:db8::1]:25` or the"
+        " path of a unix socket.",
+        _CALLOUT,
+    )
+    lmtp_callout_protocol: str = setting(
+        "lmtp", values.call_protocol, "What that server speaks: `lmtp` or `smtp`.", _CALLOUT
     )
     lmtp_vrfy: bool = setting(
         "true", values.switch, "VRFY and EXPN answer truly; `false`: always 252.", _PROTOCOL

@@ -11,11 +11,14 @@ import functools
 import ipaddress
 import os
 import re
+import shlex
 import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
+from lmtpd.client.target import Target
 from lmtpd.hostname import is_host_name, machine_name
 from lmtpd.trust import TrustPolicy
 
@@ -134,6 +137,69 @@ def server(text: str) -> tuple[str, int]:
     if not 1 <= int(number) <= 65535:
         raise ValueError(f"{number!r} is not a port number (1 to 65535)")
     return address(host), int(number)
+
+
+def target(text: str) -> Target:
+    """`host:port`, `[2001:db8::1]:port`, or the path of a unix socket."""
+    return Target.parse(text)
+
+
+def socketmap(text: str) -> tuple[Target, str]:
+    """`inet:host:port:name` or `unix:/path:name`, as Postfix writes it behind `socketmap:`."""
+    kind, _, rest = text.partition(":")
+    place, _, name = rest.rpartition(":")
+    if kind not in ("inet", "unix") or not name or place.startswith("/") != (kind == "unix"):
+        raise ValueError(f"{text!r} is not inet:host:port:name or unix:/path:name")
+    return Target.parse(place), name
+
+
+def call_protocol(text: str) -> str:
+    """`lmtp` or `smtp`."""
+    if text not in ("lmtp", "smtp"):
+        raise ValueError(f"{text!r} is neither lmtp nor smtp")
+    return text
+
+
+def words(text: str) -> str:
+    """Printable ASCII; not set: empty."""
+    if is_none(text):
+        return ""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError(f"{text!r} is not printable ASCII")
+    return text
+
+
+def map_result(text: str) -> str:
+    """`addresses` or `exists`."""
+    if text not in ("addresses", "exists"):
+        raise ValueError(f"{text!r} is neither addresses nor exists")
+    return text
+
+
+def url(text: str) -> str:
+    """An address of the web; a password in it would stand in logs."""
+    try:
+        parts = urlsplit(text)
+        is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole or "@" in parts.netloc or not text.isascii() or not text.isprintable():
+        raise ValueError(
+            f"{text!r} is not an address such as http://127.0.0.1:8080/recipients,"
+            " without name and password"
+        )
+    return text
+
+
+def command(text: str) -> tuple[str, ...]:
+    """A program and its arguments, quoted as for a shell; no shell is asked."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no command: {error}") from None
+    if not words or "\0" in text:
+        raise ValueError(f"{text!r} is no command")
+    return words
 
 
 def mode(text: str) -> int:

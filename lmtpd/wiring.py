@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
+from .client.dialogue import Hello
 from .config import Config, ConfigError
 from .delivery.agent import DeliveryAgent
 from .delivery.commit import CommitMode, GroupCommit
@@ -18,16 +20,24 @@ from .delivery.tree import MaildirTree
 from .protocol import replies
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
+from .recipients.answer import AnswerReader
+from .recipients.callout import CalloutVerifier
 from .recipients.chain import AddressRules, Link, VerifierChain
+from .recipients.exec import ExecVerifier
 from .recipients.fail_open import FailOpen
 from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
 from .recipients.policy import Policy
+from .recipients.postfix_map import PostfixMap
 from .recipients.process import Deadline, Event, Process, Report
+from .recipients.socketmap import Socketmap
 from .recipients.table_file import LOOK_S, TableFile
+from .recipients.tcp_table import TcpTable
 from .recipients.verdict import RecipientVerifier
 from .services import Runtime, Services
+
+T = TypeVar("T")
 
 
 def tree(config: Config, disk: Disk | None = None) -> MaildirTree:
@@ -78,14 +88,60 @@ def verifier(
         return MaildirsVerifier(layout, directories)
 
     def table(_: Config) -> RecipientVerifier:
-        path = config.lmtp_recipient_table
-        if path is None:
-            raise HookError("hook table: lmtp-recipient-table is not set")
+        path = _given(config.lmtp_recipient_table, "table", "lmtp-recipient-table")
         hook = TableFile(path, config.lmtp_default_domain, rules, asking.report)
         kept_up(hook)
         return hook
 
-    shipped = {"maildirs": maildirs, "table": table}
+    seconds = config.lmtp_hook_timeout
+    reader = AnswerReader(config.lmtp_default_domain, rules)
+
+    def http(_: Config) -> RecipientVerifier:
+        url = _given(config.lmtp_http_url, "http", "lmtp-http-url")
+        try:
+            from .recipients.http import HttpVerifier, bearer_token
+        except ModuleNotFoundError as error:
+            raise HookError(f"hook http: needs {error.name}: pip install lmtpd[http]") from error
+        token_file = config.lmtp_http_token_file
+        token = bearer_token(token_file) if token_file else ""
+        return HttpVerifier(url, token, config.lmtp_http_ca_path, seconds, reader)
+
+    def socketmap(_: Config) -> RecipientVerifier:
+        target, name = _given(config.lmtp_socketmap, "socketmap", "lmtp-socketmap")
+        has_addresses = config.lmtp_socketmap_result == "addresses"
+        return PostfixMap(Socketmap(target, name, seconds), reader if has_addresses else None)
+
+    def tcp_table(_: Config) -> RecipientVerifier:
+        target = _given(config.lmtp_tcp_table, "tcp_table", "lmtp-tcp-table")
+        has_addresses = config.lmtp_tcp_table_result == "addresses"
+        return PostfixMap(TcpTable(target, seconds), reader if has_addresses else None)
+
+    def program(_: Config) -> RecipientVerifier:
+        command = _given(config.lmtp_exec_command, "exec", "lmtp-exec-command")
+        return ExecVerifier(command, seconds, reader, asking.report, asking.clock)
+
+    def dns(_: Config) -> RecipientVerifier:
+        from .recipients.dns import DnsVerifier  # with it comes dnspython, see `names`
+
+        hosts, text = config.lmtp_dns_mx, config.lmtp_dns_txt
+        _given(hosts or text or None, "dns", "lmtp-dns-mx")
+        return DnsVerifier(hosts, text, config.lmtp_dns_server, seconds)
+
+    def callout(_: Config) -> RecipientVerifier:
+        target = _given(config.lmtp_callout_server, "callout", "lmtp-callout-server")
+        hello = Hello.SMTP if config.lmtp_callout_protocol == "smtp" else Hello.LMTP
+        return CalloutVerifier(target, hello, config.lmtp_hostname, rules)
+
+    shipped = {
+        "maildirs": maildirs,
+        "table": table,
+        "http": http,
+        "socketmap": socketmap,
+        "tcp_table": tcp_table,
+        "exec": program,
+        "dns": dns,
+        "callout": callout,
+    }
     policy = Policy(
         deadline_s=config.lmtp_hook_timeout,
         positive_ttl_s=config.lmtp_verify_positive_ttl,
@@ -107,6 +163,12 @@ def verifier(
     domains = config.lmtp_fail_open_domains
     fail_open = FailOpen(domains, layout.parts, asking.report) if domains else None
     return VerifierChain(links, rules, config.lmtp_verify_timeout, asking.clock, fail_open)
+
+
+def _given(value: T | None, hook: str, key: str) -> T:
+    if value is None:
+        raise HookError(f"hook {hook}: {key} is not set")
+    return value
 
 
 def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:

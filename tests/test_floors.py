@@ -23,8 +23,9 @@ FLOORS = {
     5: ("wiring", "bridge", "cli", "try_it", "__main__"),
 }
 
-# Who alone may import a package of others.
+# Which floor's room, and which module, alone may import a package of others.
 SOLE_USERS = {"gevent": "server", "configobj": "config", "dns": "dns", "idna": "protocol"}
+SOLE_MODULES = {"urllib3": "recipients.http"}
 
 # The wire touches nothing that waits or that a test would have to fake.
 NOT_ON_THE_WIRE = {"os", "socket", "ssl", "time", "threading", "logging", "pathlib", "random"}
@@ -98,6 +99,8 @@ def test_packages_of_others_have_one_user(name: str) -> None:
     root = name.split(".")[0]
     used = {one.split(".")[0] for one in _imports(name)} & SOLE_USERS.keys()
     assert all(SOLE_USERS[package] == root for package in used)
+    optional = {one.split(".")[0] for one in _imports(name)} & SOLE_MODULES.keys()
+    assert all(SOLE_MODULES[package] == name for package in optional)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if _floor(name) <= 2])

@@ -47,7 +47,7 @@ class Connection:
         self._name = tls.name or ("localhost" if target.is_path else target.host)
         self._nothing_there: tuple[type[OSError], ...] = (BlockingIOError,)
         self._under_tls: ssl.SSLSocket | None = None
-        self._socket = _connected(target)
+        self._socket = connected(target)
         try:
             if tls.mode is TlsMode.IMPLICIT:
                 self.start_tls()
@@ -193,15 +193,20 @@ def deliver(
         return (reply,) * len(transaction.recipients)
 
 
-def _connected(target: Target) -> socket.socket:
+def connected(target: Target, seconds: float = CONNECT_S) -> socket.socket:
+    """A socket that is connected to a server.
+
+    Raises:
+        OSError: the server cannot be reached within so many seconds.
+    """
     if not target.is_path:
-        connection = socket.create_connection((target.host, target.port), timeout=CONNECT_S)
+        connection = socket.create_connection((target.host, target.port), timeout=seconds)
         # Without it the final dot waits 40 ms for the server's delayed ACK.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(CONNECT_S)
+        connection.settimeout(seconds)
         connection.connect(target.host)
     except OSError:
         connection.close()

@@ -9,6 +9,7 @@ reply of our own, never a success; a reply that came before its turn is not beli
 
 from __future__ import annotations
 
+import enum
 import functools
 from collections.abc import Callable
 
@@ -36,6 +37,13 @@ _DATA = "DATA"
 _END_OF_TEXT = "."
 
 
+class Hello(enum.Enum):
+    """How a server is greeted: that is what tells LMTP from SMTP (RFC 2033 4.1)."""
+
+    LMTP = "LHLO"
+    SMTP = "EHLO"
+
+
 class SessionEndedError(Exception):
     """The session cannot go on; the reply that is the fate of whoever has none yet."""
 
@@ -60,7 +68,7 @@ def session(
     try:
         keywords = yield from opening(reader, name, mode)
         yield from _Conversation(reader, keywords, transaction, fates).run()
-        yield from _say(reader, "QUIT")
+        yield from say(reader, "QUIT")
         yield Hear(QUIT_S)
     except SessionEndedError as ended:
         rest = ended.reply
@@ -69,20 +77,28 @@ def session(
     return tuple(fate or rest for fate in fates)
 
 
-def opening(reader: ReplyReader, name: str, mode: TlsMode) -> Steps[frozenset[str]]:
+def opening(
+    reader: ReplyReader, name: str, mode: TlsMode, hello: Hello = Hello.LMTP
+) -> Steps[frozenset[str]]:
     """Greeting, LHLO, and STARTTLS with a second LHLO; gives the keywords that are offered.
+
+    Args:
+        reader: a new one.
+        name: ours.
+        mode: whether to ask for TLS.
+        hello: how the server is greeted.
 
     Raises:
         SessionEndedError: the server takes no mail, or has no TLS where we insist on it.
     """
-    _require_success((yield from _hear(reader, COMMAND_S)))
-    keywords = yield from _lhlo(reader, name)
+    _require_success((yield from hear(reader, COMMAND_S)))
+    keywords = yield from _introduce(reader, name, hello)
     if not mode.has_starttls:
         return keywords
     is_willing = "STARTTLS" in keywords
     if is_willing:
-        yield from _say(reader, "STARTTLS")
-        is_willing = (yield from _hear(reader, COMMAND_S)).is_success
+        yield from say(reader, "STARTTLS")
+        is_willing = (yield from hear(reader, COMMAND_S)).is_success
     if not is_willing:
         if mode is TlsMode.ENCRYPT:
             raise SessionEndedError(replies.TLS_NOT_OFFERED)
@@ -90,7 +106,7 @@ def opening(reader: ReplyReader, name: str, mode: TlsMode) -> Steps[frozenset[st
     # A reply that was injected in clear must not be taken for one that came under TLS.
     _require_silence(reader)
     yield Secure()
-    return (yield from _lhlo(reader, name))
+    return (yield from _introduce(reader, name, hello))
 
 
 class _Conversation:
@@ -156,9 +172,9 @@ class _Conversation:
         size = IN_FLIGHT if is_pipelined else 1
         for start in range(0, len(commands), size):
             group = commands[start : start + size]
-            yield from _say(self._reader, *(line for line, _ in group))
+            yield from say(self._reader, *(line for line, _ in group))
             for _, take in group:
-                take((yield from _hear(self._reader, COMMAND_S)))
+                take((yield from hear(self._reader, COMMAND_S)))
             if None not in self._fates and not self._accepted:
                 return  # MAIL was refused, or everybody
 
@@ -195,8 +211,8 @@ class _Conversation:
     def _data(self) -> Steps[None]:
         """The text, and a final reply for each recipient that was accepted (RFC 2033 4.2)."""
         if self._data_reply is None:
-            yield from _say(self._reader, _DATA)
-            self._data_reply = yield from _hear(self._reader, DATA_S)
+            yield from say(self._reader, _DATA)
+            self._data_reply = yield from hear(self._reader, DATA_S)
         if self._data_reply.code != replies.START_MAIL.code:
             self._settle(_failure(self._data_reply))
             return
@@ -204,9 +220,9 @@ class _Conversation:
             early = yield SendMessage()
             # Said before the message was whole, it speaks of something else.
             self._reader.feed(early)
-        yield from _say(self._reader, _END_OF_TEXT)
+        yield from say(self._reader, _END_OF_TEXT)
         for index in self._accepted:
-            reply = yield from _hear(self._reader, FINAL_S)
+            reply = yield from hear(self._reader, FINAL_S)
             self._fates[index] = reply if reply.is_success else _failure(reply)
 
     def _settle(self, reply: Reply) -> None:
@@ -214,13 +230,22 @@ class _Conversation:
         self._fates[:] = [fate or reply for fate in self._fates]
 
 
-def _say(reader: ReplyReader, *lines: str) -> Steps[None]:
+def say(reader: ReplyReader, *lines: str) -> Steps[None]:
+    """Commands, without their CR LF.
+
+    Raises:
+        SessionEndedError: the server has spoken already.
+    """
     _require_silence(reader)
     yield Say("".join(f"{line}\r\n" for line in lines).encode("utf-8"))
 
 
-def _hear(reader: ReplyReader, seconds: float) -> Steps[Reply]:
-    """The next reply; 421 is the end whatever it answers (RFC 5321 3.8)."""
+def hear(reader: ReplyReader, seconds: float) -> Steps[Reply]:
+    """The next reply; 421 is the end whatever it answers (RFC 5321 3.8).
+
+    Raises:
+        SessionEndedError: the server is gone, or what it says is no reply.
+    """
     try:
         while (reply := reader.next_reply()) is None:
             data = yield Hear(seconds)
@@ -234,10 +259,14 @@ def _hear(reader: ReplyReader, seconds: float) -> Steps[Reply]:
     return reply
 
 
-def _lhlo(reader: ReplyReader, name: str) -> Steps[frozenset[str]]:
+def _introduce(reader: ReplyReader, name: str, hello: Hello) -> Steps[frozenset[str]]:
     """The keywords that are offered, in upper case."""
-    yield from _say(reader, f"LHLO {name}")
-    reply = yield from _hear(reader, COMMAND_S)
+    yield from say(reader, f"{hello.value} {name}")
+    reply = yield from hear(reader, COMMAND_S)
+    if hello is Hello.SMTP and reply.is_permanent:  # it is older than EHLO (RFC 5321 3.2)
+        yield from say(reader, f"HELO {name}")
+        _require_success((yield from hear(reader, COMMAND_S)))
+        return frozenset()
     _require_success(reply)
     return frozenset(line.partition(" ")[0].upper() for line in reply.lines[1:])
 

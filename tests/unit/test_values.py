@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmtpd import values
+from lmtpd.client.target import Target
 from lmtpd.trust import TrustPolicy
 
 
@@ -153,3 +154,48 @@ def test_between() -> None:
 def test_host_name_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "mx1")
     assert values.host_name("none") == "mx1"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        (values.target, "127.0.0.1:24", Target("127.0.0.1", 24)),
+        (values.socketmap, "inet:[::1]:7777:virtual", (Target("::1", 7777), "virtual")),
+        (values.socketmap, "unix:/run/maps:virtual", (Target("/run/maps"), "virtual")),
+        (values.map_result, "exists", "exists"),
+        (values.call_protocol, "smtp", "smtp"),
+        (values.url, "https://example.org:8443/x?y", "https://example.org:8443/x?y"),
+        (values.command, "program 'an argument'", ("program", "an argument")),
+        (values.words, "none", ""),
+        (values.words, "lmtpd=ours", "lmtpd=ours"),
+    ],
+)
+def test_back_ends(parse: Callable[[str], object], text: str, value: object) -> None:
+    assert parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (values.target, "127.0.0.1"),
+        (values.socketmap, "tcp:127.0.0.1:7777:virtual"),
+        (values.socketmap, "inet:127.0.0.1:7777:"),
+        (values.socketmap, "inet:/run/maps:virtual"),
+        (values.socketmap, "unix:maps:virtual"),
+        (values.map_result, "maybe"),
+        (values.call_protocol, "http"),
+        (values.url, "ftp://example.org/"),
+        (values.url, "http:///x"),
+        (values.url, "http://[::1/"),
+        (values.url, "http://example.org:99999/"),
+        (values.url, "http://user:secret@example.org/"),
+        (values.url, "http://example.org/\u00fc"),
+        (values.command, "'"),
+        (values.command, " "),
+        (values.command, "a\0"),
+        (values.words, "\u00fc"),
+    ],
+)
+def test_what_names_no_back_end(parse: Callable[[str], object], text: str) -> None:
+    with pytest.raises(ValueError, match="is "):
+        parse(text)

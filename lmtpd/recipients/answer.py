@@ -1,0 +1,132 @@
+r"""AnswerReader: what a back-end has said, as a verdict.
+
+`http` and `exec` answer in JSON, with `null` or an object of one member:
+
+    null                                       nothing is known here: the next hook is asked
+    {"accept": "alice@example.org"}            the mailbox
+    {"accept": ["a@example.org", "b@example.org"]}     a list, or an alias: where the mail goes
+    {"catch_all": "postmaster@example.org"}    the same, but only if no hook knows the address
+    {"unknown": "text"}                        there is none, and no other hook shall be asked
+    {"reject": "text"}                         it takes no mail, for good
+    {"full": "text"}                           it takes none just now
+    {"defer": "reason"}                        nobody can tell about this one; for the log
+
+The text is for the client; empty stands for the usual words. The tables of Postfix answer with a
+value: addresses as in virtual(5), or one of these words of access(5):
+
+    alice@example.org, bob@example.org         where the mail goes
+    REJECT text      550 text                  it takes no mail, for good; every 5NN
+    452 text                                   it is full
+    DEFER text       450 text                  nobody can tell about this one; every other 4NN
+
+An address without a domain is in `lmtp-default-domain`. Anything else is a fault of the back-end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+
+from ..protocol.address import Address, AddressError
+from .chain import AddressRules
+from .verdict import Verdict
+
+MOST_OCTETS = 65536
+"""Of one answer; a back-end that goes on without end must not fill our memory."""
+
+_WORDS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s,"])+')
+_ACTION = re.compile(
+    r"(REJECT|DEFER|[45][0-9]{2})(?:\s+[245]\.[0-9]{1,3}\.[0-9]{1,3})?(?:\s+(.*))?", re.DOTALL
+)
+_TEXTS: dict[str, Callable[[str], Verdict]] = {
+    "unknown": Verdict.unknown,
+    "reject": Verdict.reject,
+    "full": Verdict.full,
+    "defer": Verdict.defer,
+}
+
+
+class AnswerError(ValueError):
+    """The back-end answers nonsense, or too much of it."""
+
+
+class AnswerReader:
+    """Reads answers as all hooks of one server do."""
+
+    def __init__(self, default_domain: str, rules: AddressRules) -> None:
+        """For addresses in this domain where they have none, in their normal form."""
+        self._default_domain = default_domain
+        self._rules = rules
+
+    def of_json(self, octets: bytes) -> Verdict | None:
+        """The verdict of a JSON answer.
+
+        Raises:
+            AnswerError: it is none of those above.
+        """
+        try:
+            answer = json.loads(octets.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise AnswerError(f"the answer is no JSON: {error}") from error
+        if answer is None:
+            return None
+        # One member, for of two nobody could say which counts.
+        if isinstance(answer, dict) and len(answer) == 1:
+            ((key, value),) = answer.items()
+            if key in ("accept", "catch_all"):
+                words = value if isinstance(value, list) else [value]
+                return self._accepted(words, is_catch_all=key == "catch_all")
+            if key in _TEXTS and isinstance(value, str):
+                return _TEXTS[key](value)
+        raise AnswerError(f"the answer {_short(answer)} has no meaning here")
+
+    def of_value(self, value: str, *, is_catch_all: bool = False) -> Verdict:
+        """The verdict of a table's value that holds addresses.
+
+        Raises:
+            AnswerError: it holds something else.
+        """
+        refusal = action(value)
+        if refusal:
+            return refusal
+        if _WORDS.sub("", value).strip(" \t\r\n,"):
+            raise AnswerError(f"the quotes of {_short(value)} are not balanced")
+        return self._accepted(_WORDS.findall(value), is_catch_all=is_catch_all)
+
+    def _accepted(self, words: Iterable[object], *, is_catch_all: bool) -> Verdict:
+        mailboxes = [self._mailbox(word) for word in words]
+        if not mailboxes:
+            raise AnswerError("the answer accepts, and names no mailbox")
+        return Verdict.accept(*mailboxes, catch_all=is_catch_all)
+
+    def _mailbox(self, word: object) -> str:
+        if not isinstance(word, str):
+            raise AnswerError(f"the answer has {_short(word)} in the place of an address")
+        try:
+            address = Address.parse(word).in_domain(self._default_domain)
+        except AddressError as error:
+            raise AnswerError(f"the answer names {_short(word)}: {error}") from error
+        return self._rules.normal(address).mailbox
+
+
+def question_about(address: Address) -> bytes:
+    """What is asked about an address, as JSON in one line of ASCII."""
+    parts = {"address": address.mailbox, "local": address.local, "domain": address.domain}
+    return json.dumps(parts).encode("ascii")
+
+
+def action(value: str) -> Verdict | None:
+    """The verdict of a value that is a word of access(5) for a refusal; None for any other."""
+    found = _ACTION.fullmatch(value.strip())
+    if not found:
+        return None
+    word, text = found[1], found[2] or ""
+    if word == "452":
+        return Verdict.full(text)
+    return Verdict.reject(text) if word[0] in "R5" else Verdict.defer(text)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

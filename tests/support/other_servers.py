@@ -1,0 +1,83 @@
+"""Mail servers that the hook `callout` asks: a second lmtpd, and a Postfix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lmtpd.recipients.verdict import Verdict
+from tests.support.backend_contract import ALICE, ELSEWHERE
+from tests.support.components import require, require_root
+from tests.support.postfix import Postfix
+from tests.support.processes import LOOPBACK
+from tests.support.server import Server
+
+ANSWERS = {
+    ALICE: Verdict.accept(ALICE),
+    "Alice+News@Example.ORG": Verdict.accept(ALICE),
+    "nobody@example.org": Verdict.unknown(),
+    ELSEWHERE: Verdict.unknown(),
+    "jürgen@example.org": Verdict.unknown(),
+}
+"""A mailbox is its own; and what the server does not know, nobody is asked about."""
+
+
+class OtherServer:
+    """A second lmtpd, on one port."""
+
+    hook = "callout"
+    answers: Mapping[str, Verdict] = ANSWERS
+    wrong: Mapping[str, str] = {}
+
+    def __init__(self, folder: Path) -> None:
+        self._server = Server(folder / "behind", lmtp_workers=1)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return {"lmtp_callout_server": f"{LOOPBACK}:{self._server.port}"}
+
+    def start(self) -> None:
+        """Serve alice's mailbox."""
+        self._server.mailbox(ALICE)
+        self._server.start()
+
+    def stop(self) -> None:
+        """End, with every connection."""
+        self._server.stop()
+
+
+class OtherPostfix:
+    """A Postfix with a map of mailboxes, on one port."""
+
+    hook = "callout"
+    answers = ANSWERS
+    wrong: Mapping[str, str] = {}
+
+    def __init__(self, _: Path) -> None:
+        require("postfix")
+        require_root("Postfix starts as root only")
+        self._postfix = Postfix(
+            1,  # it delivers nothing
+            smtpd_recipient_restrictions="reject_unauth_destination",
+            virtual_mailbox_maps=f"inline:{{ {ALICE}=alice }}",
+            recipient_delimiter="+",
+        )
+        self._runs = False
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return {
+            "lmtp_callout_server": f"{LOOPBACK}:{self._postfix.port}",
+            "lmtp_callout_protocol": "smtp",
+        }
+
+    def start(self) -> None:
+        """Serve alice's mailbox."""
+        self._postfix.__enter__()
+        self._runs = True
+
+    def stop(self) -> None:
+        """End, with every connection."""
+        if self._runs:
+            self._runs = False
+            self._postfix.__exit__(None, None, None)
