@@ -64,7 +64,8 @@ class Channel:
     def receive_listeners(self) -> list[int]:
         """Worker: the descriptors to accept from; none if the supervisor has given up."""
         room = socket.CMSG_SPACE(_MOST_LISTENERS * array.array("i").itemsize)
-        _, control, _, _ = self._end.recvmsg(len(_LISTEN), room)
+        # No program that a hook starts may keep our port (MSG_CMSG_CLOEXEC).
+        _, control, _, _ = self._end.recvmsg(len(_LISTEN), room, socket.MSG_CMSG_CLOEXEC)
         descriptors = array.array("i")
         for _, _, data in control:
             descriptors.frombytes(data)
