@@ -194,7 +194,7 @@ class WithDomain(Sound):
 
 
 class Exiting(Sound):
-    """gevent would end the worker."""
+    """No guard catches that: the client would be left without a reply."""
 
     def judge(self, address: Address) -> object:
         if not address.local.isalnum():
