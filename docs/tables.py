@@ -1,7 +1,7 @@
 """Prints the tables of the documentation from the code, so that they cannot be wrong.
 
-`make docs` writes docs/CONFIG.md, docs/REPLIES.md, the settings in README.md and the lines for each
-MTA in docs/mta/; a test compares.
+`make docs` writes docs/CONFIG.md, docs/REPLIES.md, the settings in README.md, the verdicts in
+docs/HOOKS.md and the lines for each MTA in docs/mta/; a test compares.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ sys.path.insert(0, str(PROJECT))
 from lmtpd import recipes  # noqa: E402
 from lmtpd.config import FILE_FORMAT  # noqa: E402
 from lmtpd.protocol import replies  # noqa: E402
+from lmtpd.recipients.verdict import Kind, Verdict  # noqa: E402
 from lmtpd.settings import Config, Setting  # noqa: E402
 
 LINES = re.compile(r"(<!-- lines: (\S+), printed by `make docs` -->\n```\n).*?(?=```\n)", re.DOTALL)
@@ -30,8 +31,6 @@ VARIANTS = {
     "starttls": SECURED,
     "implicit": replace(SECURED, lmtp_tls_only=True),
 }
-
-BEGIN, END = "<!-- settings: printed by `make docs` -->\n", "<!-- end of settings -->"
 
 
 def config_page() -> str:
@@ -47,8 +46,13 @@ def replies_page() -> str:
 def readme(text: str) -> str:
     """The README with its table of settings as the code has it."""
     rows = "".join(f"| `{row.key}` | {_default(row)} | {row.help} |\n" for row in Config.settings())
-    table = f"{BEGIN}| key | default | meaning |\n|---|---|---|\n{rows}{END}"
-    return re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: table, text, flags=re.DOTALL)
+    return _filled(text, "settings", f"| key | default | meaning |\n|---|---|---|\n{rows}")
+
+
+def hooks_page(text: str) -> str:
+    """docs/HOOKS.md with its table of verdicts as the code has it."""
+    rows = "".join(f"| `{kind.name.lower()}` | {_told(kind)} |\n" for kind in Kind)
+    return _filled(text, "verdicts", f"| verdict | reply | meaning |\n|---|---|---|\n{rows}")
 
 
 def mta_page(text: str, mta: str) -> str:
@@ -59,12 +63,27 @@ def mta_page(text: str, mta: str) -> str:
 def pages() -> dict[Path, str]:
     """Every file that is printed, and what belongs in it."""
     start = PROJECT / "README.md"
+    hooks = PROJECT / "docs" / "HOOKS.md"
     return {
         PROJECT / "docs" / "CONFIG.md": config_page(),
         PROJECT / "docs" / "REPLIES.md": replies_page(),
+        hooks: hooks_page(hooks.read_text("utf-8")),
         start: mta_page(readme(start.read_text("utf-8")), "postfix"),
         **{path: mta_page(path.read_text("utf-8"), path.stem) for path in _mta_pages()},
     }
+
+
+def _filled(text: str, name: str, table: str) -> str:
+    """The text with a table between its marks."""
+    begin, end = f"<!-- {name}: printed by `make docs` -->\n", f"<!-- end of {name} -->"
+    between = re.compile(f"({re.escape(begin)}).*?({re.escape(end)})", re.DOTALL)
+    return between.sub(lambda marks: f"{marks[1]}{table}{marks[2]}", text)
+
+
+def _told(kind: Kind) -> str:
+    """Its reply, and the first line of its constructor's docstring."""
+    reply, constructor = kind.value, getattr(Verdict, kind.name.lower())
+    return f"{reply.code} {reply.status} {reply.lines[0]} | {constructor.__doc__.splitlines()[0]}"
 
 
 def _mta_pages() -> Iterator[Path]:

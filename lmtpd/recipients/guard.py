@@ -136,7 +136,8 @@ class GuardedHook:
             )
         except TimeoutError:
             return None, f"no answer within {seconds:g} s"
-        except Exception as error:  # noqa: BLE001 - whatever a hook raises must not bounce mail
+        # Whatever a hook raises must not bounce mail; nor may sys.exit() in it leave RCPT unanswered.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             return None, _told(error)
         return answer, ""
 
@@ -150,23 +151,12 @@ class GuardedHook:
         for all by asking for names that no store can hold.
         """
         try:
-            return self._sound(answer)
+            verdict = sound(answer, self._check)
         except Exception as error:  # noqa: BLE001 - nonsense may be of any kind
             return self._defer(_told(error))
-
-    def _sound(self, answer: object) -> Verdict | None:
-        if answer is None:
-            return None
-        if not isinstance(answer, Verdict):
-            raise TypeError(f"a Verdict or None was due, not {type(answer).__name__}")
-        if answer.kind is Kind.ACCEPT and not answer.mailboxes:
-            raise ValueError("accepted without a mailbox")
-        answer.reply()  # so that what is wrong with it shows here and not in the session
-        for mailbox in answer.mailboxes:
-            self._check(mailbox)
-        if answer.kind is Kind.DEFER:
-            return replace(answer, reason=f"hook {self.name}: {answer.reason}")
-        return answer
+        if verdict and verdict.kind is Kind.DEFER:
+            return replace(verdict, reason=f"hook {self.name}: {verdict.reason}")
+        return verdict
 
     def _keep(self, address: Address, verdict: Verdict | None) -> None:
         if verdict and verdict.kind is Kind.DEFER:
@@ -205,6 +195,28 @@ class GuardedHook:
         return Verdict.defer(f"hook {self.name}: {cause}")
 
 
-def _told(error: Exception) -> str:
+def sound(answer: object, check: Callable[[str], object]) -> Verdict | None:
+    """The answer of a hook, if it is one that lmtpd can act on.
+
+    Args:
+        answer: whatever the hook returned.
+        check: raises if the store cannot hold a mailbox of that name.
+
+    Raises:
+        Exception: it is none; of any kind, for a hook may be anybody's code.
+    """
+    if answer is None:
+        return None
+    if not isinstance(answer, Verdict):
+        raise TypeError(f"a Verdict or None was due, not {type(answer).__name__}")
+    if answer.kind is Kind.ACCEPT and not answer.mailboxes:
+        raise ValueError("accepted without a mailbox")
+    answer.reply()  # so that what is wrong with it shows here and not in the session
+    for mailbox in answer.mailboxes:
+        check(mailbox)
+    return answer
+
+
+def _told(error: BaseException) -> str:
     """In a line or more; the traceback module copes with errors that cannot even be printed."""
     return "".join(format_exception_only(error)).strip()

@@ -14,6 +14,7 @@ from tests.support.backend import PORT, Backend
 from tests.support.client import Client, Reply
 from tests.support.server import Server
 from tests.support.waiting import wait_for
+from tests.support.waking_hooks import WAYS
 
 ALICE = "alice@example.org"
 _SOON_S = 15.0
@@ -92,6 +93,17 @@ def test_of_200_connections_one_hook_never_returns(kind: str, tmp_path: Path) ->
         wait_for(
             lambda: f"slow_hooks:{kind}: no answer within 8 s" in server.log, _SOON_S, "a line"
         )
+
+
+@pytest.mark.parametrize("domain", WAYS)
+def test_a_hook_that_waits_lets_others_be_served(domain: str, tmp_path: Path) -> None:
+    """It is imported after the patch: otherwise he who could wake it would not be heard."""
+    hooks = "tests.support.waking_hooks:Waking"
+    settings = {"lmtp_workers": 1, "lmtp_recipient_hooks": hooks}
+    with Server(tmp_path, **settings) as server, begun(server) as sleeper, begun(server) as other:
+        sleeper.send(f"RCPT TO:<sleeper@{domain}>\r\n".encode())
+        assert rcpt(other, f"wake@{domain}").code == 250
+        assert sleeper.reply().code == 250
 
 
 def test_threads_that_hang_are_replaced(tmp_path: Path) -> None:

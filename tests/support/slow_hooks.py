@@ -44,3 +44,36 @@ class Blocking(_Slow):
 
     def wait(self) -> None:
         ctypes.CDLL(None).sleep(_FOR_EVER_S)
+
+
+class Stalling(_Slow):
+    """Waits in C and does not say so: nobody else is served meanwhile."""
+
+    domain = "stalling.example"
+
+    def wait(self) -> None:
+        ctypes.CDLL(None).usleep(300_000)
+
+
+class Dozing(_Slow):
+    """Waits as long, but cooperatively."""
+
+    domain = "stalling.example"
+
+    def wait(self) -> None:
+        time.sleep(0.3)
+
+
+class DozingOnAThread(Stalling):
+    """Waits in C, where it hurts nobody."""
+
+    blocking = True
+
+
+class Failing(_Slow):
+    """Cannot be asked under gevent."""
+
+    domain = "stalling.example"
+
+    def wait(self) -> None:
+        raise RuntimeError("not in a greenlet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -298,6 +299,13 @@ class TestSingleFlight:
         guarded.directory.looks = die
         assert self.ask_at_once(guarded) == [YES] * self.PROBES
         assert guarded.directory.queries == self.PROBES + 1
+
+
+def test_a_hook_that_exits_is_a_fault_as_another() -> None:
+    guarded = Guarded(Directory())
+    guarded.directory.looks = lambda _: sys.exit("no more")
+    verdict = guarded.hook.verify(ALICE, RcptContext(Peer("")), guarded.asking.clock() + 25)
+    assert verdict == defer("SystemExit: no more")
 
 
 class TestDown:
