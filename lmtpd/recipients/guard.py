@@ -136,7 +136,7 @@ class GuardedHook:
             )
         except TimeoutError:
             return None, f"no answer within {seconds:g} s"
-        # Whatever a hook raises must not bounce mail; nor may sys.exit() in it leave RCPT unanswered.
+        # Whatever a hook raises must not bounce mail, nor may its sys.exit() leave RCPT unanswered.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             return None, _told(error)
         return answer, ""
