@@ -90,7 +90,7 @@ Mlmtp,\tP=[IPC], F=lDFMnqXzA:@/|mk,
 [tls] RNONE $| {host}\t$#error $@ 4.7.0 $: "454 4.7.0 STARTTLS is not offered"
 """
 
-# All mail of the domain by way of one user. No shell comment may stand inside the three files.
+# All mail of the domain by way of one user, who runs the bridge for each recipient.
 _QMAIL = """\
 # control/virtualdomains
 {domain}:lmtp
