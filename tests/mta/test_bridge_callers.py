@@ -238,14 +238,14 @@ def test_fetchmail(address: str, code: int, server: Server, pop3: Pop3, tmp_path
     check_fetched(server, code)
 
 
-@pytest.mark.parametrize("kind", ["MDA_external", "MDA_qmaillocal"])
+@pytest.mark.parametrize("destination", ["MDA_external", "MDA_qmaillocal"])
 @every_pipe_fate
 def test_getmail(
-    kind: str, address: str, code: int, server: Server, pop3: Pop3, tmp_path: Path
+    destination: str, address: str, code: int, server: Server, pop3: Pop3, tmp_path: Path
 ) -> None:
     """It runs programs in the one way and in the other; what is not delivered stays."""
     require("getmail")
-    shape = "pipe" if kind == "MDA_external" else "qmail-local"
+    shape = "pipe" if destination == "MDA_external" else "qmail-local"
     script = tmp_path / "script"
     script.write_text(f'#!/bin/sh\nexec {bridge(server, shape)} "$@"\n')
     script.chmod(0o755)
@@ -257,7 +257,7 @@ def test_getmail(
     (tmp_path / "rc").write_text(
         "[retriever]\ntype = MultidropPOP3Retriever\nenvelope_recipient = x-original-to:1\n"
         f"server = {LOOPBACK}\nport = {pop3.port}\nusername = u\npassword = p\n"
-        f"[destination]\ntype = {kind}\nallow_root_commands = true\n{options[kind]}"
+        f"[destination]\ntype = {destination}\nallow_root_commands = true\n{options[destination]}"
         "[options]\ndelete = true\ndelivered_to = false\nreceived = false\n"
     )
     pop3.messages[0] = f"X-Original-To: {address}\r\n".encode() + pop3.messages[0]
