@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from .settings import Config
 
 _CONDITION = re.compile(r"\[(tcp|unix|tls|implicit)\] ")
+_IMPLICIT = re.compile(r"\[implicit\]|\{bridge_tls\}")
 _ANY_HOST = {"0.0.0.0": "127.0.0.1"}  # noqa: S104 - read, not bound
 
 _POSTFIX = """\
@@ -89,11 +90,28 @@ Mlmtp,\tP=[IPC], F=lDFMnqXzA:@/|mk,
 [tls] RNONE $| {host}\t$#error $@ 4.7.0 $: "454 4.7.0 STARTTLS is not offered"
 """
 
+# All mail of the domain by way of one user, who runs the bridge for each recipient.
+_QMAIL = """\
+# control/virtualdomains
+{domain}:lmtp
+
+# users/assign, with the ids of vmail; then run qmail-newu
++lmtp-:vmail:5000:5000:/var/qmail/vmail:-::
+.
+
+# /var/qmail/vmail/.qmail-default, with the place of lmtpd
+[tcp] |{bridge} qmail --to {host}:{port}{bridge_tls}
+[unix] |{bridge} qmail --to {path}
+"""
+
+_BRIDGE = "/opt/lmtpd/.venv/bin/python /opt/lmtpd/lmtpd.py bridge"
+
 RECIPES: Mapping[str, str] = {
     "postfix": _POSTFIX,
     "exim": _EXIM,
     "opensmtpd": _OPENSMTPD,
     "sendmail": _SENDMAIL,
+    "qmail": _QMAIL,
 }
 
 
@@ -114,7 +132,7 @@ def lines(mta: str, config: Config) -> str:
     """
     recipe = RECIPES[mta]
     kinds = set(_kinds(recipe, config))
-    if "implicit" in kinds and "[implicit]" not in recipe:
+    if "implicit" in kinds and not _IMPLICIT.search(recipe):
         raise RecipeError(f"{mta} knows no TLS from the first octet: set lmtp-tls-only = false")
     if "tcp" in kinds and ":" in config.lmtp_bind_addr:
         raise RecipeError("lmtp-bind-addr is of IPv6: name an address of IPv4, or lmtp-socket-path")
@@ -123,6 +141,8 @@ def lines(mta: str, config: Config) -> str:
         host=_ANY_HOST.get(config.lmtp_bind_addr, config.lmtp_bind_addr),
         port=config.lmtp_port,
         path=config.lmtp_socket_path,
+        bridge=_BRIDGE,
+        bridge_tls=_bridge_tls(kinds),
     )
 
 
@@ -135,6 +155,12 @@ def _kinds(recipe: str, config: Config) -> Iterator[str]:
         yield "tls"
     if config.lmtp_tls_only:
         yield "implicit"
+
+
+def _bridge_tls(kinds: set[str]) -> str:
+    if "implicit" in kinds:
+        return " --tls implicit"
+    return " --tls encrypt" if "tls" in kinds else ""
 
 
 def _chosen(recipe: str, kinds: set[str]) -> Iterator[str]:

@@ -10,13 +10,14 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.components import require, require_root
 from tests.support.messages import as_stored, put_in_front
+from tests.support.mta import page_lines, section
 from tests.support.pop3 import Pop3
 from tests.support.processes import LOOPBACK, PROGRAMS_PATH
 from tests.support.server import PROJECT, Server
@@ -30,6 +31,11 @@ PIPE_FATES = {
     "full@fates.example": os.EX_TEMPFAIL,
 }
 
+# Where the page has Python and lmtpd, and where they are.
+_PLACES = {
+    "/opt/lmtpd/.venv/bin/python": shlex.quote(sys.executable),
+    "/opt/lmtpd/lmtpd.py": shlex.quote(str(PROJECT / "lmtpd.py")),
+}
 _QMAIL_LOCAL = Path("/var/qmail/bin/qmail-local")
 # Programs of qmail look into the folder that Debian's qmail would have; theirs is a fresh one.
 _WITH_QMAIL_HOME = """
@@ -106,7 +112,28 @@ def check_delivery(server: Server, code: int) -> None:
         assert f"Return-Path: <{SENDER}>\n".encode() in fields
 
 
+@pytest.fixture
+def for_qmail(record_property: Callable[[str, object], None]) -> None:
+    """In the table of MTAs the test stands in the column of qmail."""
+    record_property("mta", "qmail")
+
+
 @every_fate
+@pytest.mark.usefixtures("for_qmail")
+def test_the_line_of_the_page(address: str, code: int, server: Server, tmp_path: Path) -> None:
+    """qmail-local gives what stands behind the bar to sh (qmail-command(8))."""
+    line = section(page_lines("qmail", "plain"), "/var/qmail/vmail/.qmail-default").strip()
+    assert line[0] == "|"
+    for place, here in _PLACES.items():
+        line = line.replace(place, here)
+    line = line.replace("11200", str(server.port))
+    result = run(["sh", "-c", line[1:]], tmp_path, **qmail_environment(address))
+    assert result.returncode == code, result.stderr
+    check_delivery(server, code)
+
+
+@every_fate
+@pytest.mark.usefixtures("for_qmail")
 def test_dot_forward(address: str, code: int, server: Server, tmp_path: Path) -> None:
     require("dot-forward")
     require_root("qmail's folder is made in a namespace of its own")
@@ -121,6 +148,7 @@ def test_dot_forward(address: str, code: int, server: Server, tmp_path: Path) ->
 
 
 @every_fate
+@pytest.mark.usefixtures("for_qmail")
 def test_fastforward(address: str, code: int, server: Server, tmp_path: Path) -> None:
     require("fastforward")
     program = tmp_path / "program"
@@ -135,6 +163,7 @@ def test_fastforward(address: str, code: int, server: Server, tmp_path: Path) ->
 
 
 @every_fate
+@pytest.mark.usefixtures("for_qmail")
 def test_qmail_local(address: str, code: int, server: Server, tmp_path: Path) -> None:
     if not _QMAIL_LOCAL.exists():
         pytest.skip(f"qmail is not packaged, and {_QMAIL_LOCAL} is not installed")
@@ -209,14 +238,14 @@ def test_fetchmail(address: str, code: int, server: Server, pop3: Pop3, tmp_path
     check_fetched(server, code)
 
 
-@pytest.mark.parametrize("kind", ["MDA_external", "MDA_qmaillocal"])
+@pytest.mark.parametrize("destination", ["MDA_external", "MDA_qmaillocal"])
 @every_pipe_fate
 def test_getmail(
-    kind: str, address: str, code: int, server: Server, pop3: Pop3, tmp_path: Path
+    destination: str, address: str, code: int, server: Server, pop3: Pop3, tmp_path: Path
 ) -> None:
     """It runs programs in the one way and in the other; what is not delivered stays."""
     require("getmail")
-    shape = "pipe" if kind == "MDA_external" else "qmail-local"
+    shape = "pipe" if destination == "MDA_external" else "qmail-local"
     script = tmp_path / "script"
     script.write_text(f'#!/bin/sh\nexec {bridge(server, shape)} "$@"\n')
     script.chmod(0o755)
@@ -228,7 +257,7 @@ def test_getmail(
     (tmp_path / "rc").write_text(
         "[retriever]\ntype = MultidropPOP3Retriever\nenvelope_recipient = x-original-to:1\n"
         f"server = {LOOPBACK}\nport = {pop3.port}\nusername = u\npassword = p\n"
-        f"[destination]\ntype = {kind}\nallow_root_commands = true\n{options[kind]}"
+        f"[destination]\ntype = {destination}\nallow_root_commands = true\n{options[destination]}"
         "[options]\ndelete = true\ndelivered_to = false\nreceived = false\n"
     )
     pop3.messages[0] = f"X-Original-To: {address}\r\n".encode() + pop3.messages[0]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.deferring import MARK
+from tests.support.marked import DEFERRED, GONE
 from tests.support.messages import as_stored, field_names, put_in_front
 from tests.support.mta import ALICE, BOB, DOMAIN, HEADER, SENDER, Mta, offer
 from tests.support.mtas import mtas
@@ -23,8 +22,8 @@ _FINAL_RECIPIENT = re.compile(rb"^Final-Recipient: *rfc822; *<?([^>\s]+)", re.I 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """The server, with a hook by which a test defers a recipient."""
-    hooks = "tests.support.deferring:Deferring;maildirs"
+    """The server, with a hook by which a test defers a recipient, or takes it away."""
+    hooks = "tests.support.marked:Marked;maildirs"
     with Server(tmp_path, lmtp_recipient_hooks=hooks) as running:
         running.mailbox(SENDER)
         yield running
@@ -104,7 +103,7 @@ def test_mail_for_a_recipient_that_is_gone_comes_back_once_with_our_words(
     mailbox = server.mailbox(BOB)
     with mta.client() as client:
         mta.open(client, [BOB])
-        shutil.rmtree(mailbox)
+        (mailbox / GONE).touch()
         mta.finish(client, HEADER + b"to one who left meanwhile\r\n")
     wait_for(lambda: server.messages(SENDER), _BOUNCE_S, "a bounce")
     mta.wait_until_empty()
@@ -132,14 +131,14 @@ def test_twenty_recipients_have_a_fate_each(server: Server, mta: Mta) -> None:
     with mta.client() as client:
         mta.open(client, names)
         for name in gone:
-            shutil.rmtree(mailboxes[name])
-        (mailboxes[deferred] / MARK).touch()
+            (mailboxes[name] / GONE).touch()
+        (mailboxes[deferred] / DEFERRED).touch()
         (mailboxes[broken] / "tmp").touch()
         mta.finish(client, HEADER + b"to twenty\r\n")
     settled = set(names) - {*gone, deferred, broken}
     wait_for(lambda: all(server.messages(name) for name in settled), _BOUNCE_S, "the others' mail")
     mta.wait_until_deferred(2)
-    (mailboxes[deferred] / MARK).unlink()
+    (mailboxes[deferred] / DEFERRED).unlink()
     (mailboxes[broken] / "tmp").unlink()
     if isinstance(mta, OpenSmtpd):
         mta.flush()

@@ -17,7 +17,6 @@ _CONNECTIONS = 10
 _EACH = 50
 _MESSAGES = 9
 _DELAYED_ACK_S = 0.030
-_WAITS = "it waits 40 ms for the server's ACK behind the first lines"
 
 
 @mtas()
@@ -56,7 +55,7 @@ def from_354_to_the_end(segments: list[Segment]) -> list[float]:
     return times
 
 
-@mtas(known={"sendmail": _WAITS, "opensmtpd": _WAITS})
+@mtas()
 @pytest.mark.parametrize("lines", [3, 400])
 def test_no_message_waits_for_a_delayed_acknowledgement(
     server: Server, mta: Mta, lines: int

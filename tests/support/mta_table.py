@@ -12,6 +12,9 @@ import pytest
 
 from tests.support.mtas import MTAS
 
+# By qmail or by programs that run others as qmail does: the test records the property `mta`.
+_NAMES = (*(one.name for one in MTAS), "qmail")
+
 _HEAD = """\
 # Real MTAs
 
@@ -23,6 +26,9 @@ in a throw-away machine (`tests/support/sandbox.py`) or below a folder of its ow
 yes: it was checked. -: the MTA cannot do it, or does something else that is checked below. open: a
 fault that is known fails it, or keeps it from being made. not run: something was missing on the
 machine.
+
+qmail is run where somebody has installed it; what is checked without it are the lines of its page,
+and programs that run others as it does.
 
 """
 # By rank: of several runs of a check the worst one counts.
@@ -65,9 +71,8 @@ class MtaTable:
 
     def pytest_sessionfinish(self) -> None:
         """All tests have ended."""
-        names = [one.name for one in MTAS]
-        lines = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        lines = [f"| | {' | '.join(_NAMES)} |", "|---" * (len(_NAMES) + 1) + "|"]
         for check, outcomes in self._outcomes.items():
-            cells = [_WORDS[outcomes[name]] if name in outcomes else "-" for name in names]
+            cells = [_WORDS[outcomes[name]] if name in outcomes else "-" for name in _NAMES]
             lines.append(f"| {check} | {' | '.join(cells)} |")
         self._path.write_text(_HEAD + "\n".join(lines) + "\n", "utf-8")

@@ -21,7 +21,7 @@ class OpenSmtpd(SandboxedMta):
     """OpenSMTPD, configured with the lines of docs/mta/opensmtpd.md."""
 
     name = "opensmtpd"
-    features = frozenset({"unix"})
+    features = frozenset({"unix", "bridge"})
     deferral = r'result="?TempFail'
     users = (
         "opensmtpd:x:101:101::/var/lib/opensmtpd/empty:/bin/false\n"

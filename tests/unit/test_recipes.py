@@ -24,7 +24,7 @@ def test_domain_and_place_are_filled_in(mta: str) -> None:
         assert word not in text
 
 
-@pytest.mark.parametrize("mta", ["postfix", "opensmtpd", "sendmail"])
+@pytest.mark.parametrize("mta", ["postfix", "opensmtpd", "sendmail", "qmail"])
 def test_a_socket_is_used_where_there_is_one(mta: str) -> None:
     text = recipes.lines(mta, SOCKET)
     assert "/run/{x}/lmtp" in text
@@ -51,6 +51,12 @@ def test_every_interface_is_reached_by_loopback() -> None:
 def test_a_certificate_makes_tls_a_demand(mta: str, line: str) -> None:
     assert line in recipes.lines(mta, SECURED).splitlines()
     assert line not in recipes.lines(mta, CONFIG).splitlines()
+
+
+def test_the_bridge_does_the_tls_that_is_configured() -> None:
+    assert "--tls" not in recipes.lines("qmail", CONFIG)
+    assert recipes.lines("qmail", SECURED).endswith(" --to 127.0.0.1:11200 --tls encrypt\n")
+    assert recipes.lines("qmail", TLS_ONLY).endswith(" --to 127.0.0.1:11200 --tls implicit\n")
 
 
 def test_postfix_can_begin_with_tls() -> None:
