@@ -19,6 +19,7 @@ from .protocol import replies
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
 from .recipients.chain import AddressRules, Link, VerifierChain
+from .recipients.extra import extra, secret
 from .recipients.fail_open import FailOpen
 from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
@@ -85,7 +86,7 @@ def verifier(
         kept_up(hook)
         return hook
 
-    shipped = {"maildirs": maildirs, "table": table}
+    shipped = {"maildirs": maildirs, "table": table, "sql": _sql, "ldap": _ldap}
     policy = Policy(
         deadline_s=config.lmtp_hook_timeout,
         positive_ttl_s=config.lmtp_verify_positive_ttl,
@@ -107,6 +108,43 @@ def verifier(
     domains = config.lmtp_fail_open_domains
     fail_open = FailOpen(domains, layout.parts, asking.report) if domains else None
     return VerifierChain(links, rules, config.lmtp_verify_timeout, asking.clock, fail_open)
+
+
+# Their packages are optional, and imported only where they are used.
+
+
+def _sql(config: Config) -> RecipientVerifier:
+    with extra("sql"):
+        from .recipients.sql import SqlVerifier
+
+        return SqlVerifier(
+            config.lmtp_sql_url,
+            config.lmtp_sql_query,
+            secret(config.lmtp_sql_password_file),
+            config.lmtp_sql_ca_file,
+            config.lmtp_hook_timeout,
+        )
+
+
+def _ldap(config: Config) -> RecipientVerifier:
+    with extra("ldap"):
+        from .recipients.ldap import LdapVerifier, Search
+
+        search = Search(
+            config.lmtp_ldap_base,
+            config.lmtp_ldap_scope,
+            config.lmtp_ldap_filter,
+            config.lmtp_ldap_attributes,
+            config.lmtp_ldap_word_attribute,
+        )
+        return LdapVerifier(
+            config.lmtp_ldap_url,
+            search,
+            (config.lmtp_ldap_bind_dn, secret(config.lmtp_ldap_password_file)),
+            config.lmtp_ldap_ca_file,
+            config.lmtp_hook_timeout,
+            starttls=config.lmtp_ldap_starttls,
+        )
 
 
 def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:

@@ -1,0 +1,57 @@
+"""What rows mean, table first; back-ends of their own have them come true in tests/backends."""
+
+from __future__ import annotations
+
+import pytest
+
+from lmtpd.recipients import answer
+from lmtpd.recipients.verdict import Verdict
+
+A, B = "alice@example.org", "bob@example.org"
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [
+        ([], None),
+        ([(A, None)], Verdict.accept(A)),
+        ([(A, "accept Thank you")], Verdict.accept(A, text="Thank you")),
+        ([(B, None), (A, "accept"), (B, None)], Verdict.accept(B, A)),
+        ([(A, "catch-all")], Verdict.accept(A, catch_all=True)),
+        ([(A, "catch-all"), (B, None)], Verdict.accept(B)),
+        ([(None, "unknown")], Verdict.unknown()),
+        ([(A, None), (None, "reject Closed  now")], Verdict.reject("Closed  now")),
+        ([(A, "full")], Verdict.full()),
+        ([(A, "catch-all"), (A, "full Later"), (A, "reject")], Verdict.full("Later")),
+    ],
+)
+def test_meanings(rows: list[tuple[object, object]], verdict: Verdict | None) -> None:
+    assert answer.verdict(rows) == verdict
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ([(None, None)], "a mailbox is text, not NoneType"),
+        ([(None, "accept")], "a mailbox is text"),
+        ([(b"alice", None)], "not bytes"),
+        ([("", None)], "a mailbox is empty"),
+        ([(A, "")], "a word is empty"),
+        ([(A, 1)], "a word is text, not int"),
+        ([(A, "Accept")], "'Accept' is none of accept, catch-all, unknown, reject, full"),
+        ([(A, "full"), (A, "perhaps")], "'perhaps' is none of"),
+        ([(A, "x" * 100)], "'x{32}' is none of"),
+        ([(f"{number}", None) for number in range(answer.MOST_ROWS + 1)], "1000 rows"),
+        ([("\u00e4" * 32_000, None), (A, f"reject {'x' * 2000}")], "65536 octets"),
+    ],
+)
+def test_nonsense(rows: list[tuple[object, object]], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        answer.verdict(rows)
+
+
+def test_as_much_as_may_be() -> None:
+    rows = [(f"{number:065}", None) for number in range(answer.MOST_ROWS)]
+    assert answer.verdict(rows[:900]) is not None
+    with pytest.raises(ValueError, match="octets"):
+        answer.verdict(rows)
