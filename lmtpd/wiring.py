@@ -26,6 +26,7 @@ from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
 from .recipients.policy import Policy
 from .recipients.process import Deadline, Event, Process, Report
+from .recipients.rows import RowReader
 from .recipients.table_file import LOOK_S, TableFile
 from .recipients.verdict import RecipientVerifier
 from .services import Runtime, Services
@@ -73,7 +74,7 @@ def verifier(
         ConfigError: a hook cannot be had.
     """
     layout = Layout(config.lmtp_maildir_path)
-    rules = AddressRules(config.lmtp_recipient_delimiter, config.lmtp_case_sensitive)
+    rules = _rules(config)
 
     def maildirs(_: Config) -> RecipientVerifier:
         return MaildirsVerifier(layout, directories)
@@ -110,6 +111,14 @@ def verifier(
     return VerifierChain(links, rules, config.lmtp_verify_timeout, asking.clock, fail_open)
 
 
+def _rules(config: Config) -> AddressRules:
+    return AddressRules(config.lmtp_recipient_delimiter, config.lmtp_case_sensitive)
+
+
+def _rows(config: Config) -> RowReader:
+    return RowReader(config.lmtp_default_domain, _rules(config))
+
+
 # Their packages are optional, and imported only where they are used.
 
 
@@ -123,6 +132,7 @@ def _sql(config: Config) -> RecipientVerifier:
             secret(config.lmtp_sql_password_file),
             config.lmtp_sql_ca_file,
             config.lmtp_hook_timeout,
+            _rows(config),
         )
 
 
@@ -143,6 +153,7 @@ def _ldap(config: Config) -> RecipientVerifier:
             (config.lmtp_ldap_bind_dn, secret(config.lmtp_ldap_password_file)),
             config.lmtp_ldap_ca_file,
             config.lmtp_hook_timeout,
+            _rows(config),
             starttls=config.lmtp_ldap_starttls,
         )
 

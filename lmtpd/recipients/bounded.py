@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .answer import MOST_OCTETS
+from .rows import MOST_OCTETS
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer

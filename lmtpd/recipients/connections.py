@@ -1,4 +1,4 @@
-"""Pool: a few kept connections, each for one question at a time."""
+"""Connections: a few kept connections, each for one question at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 
-class Pool(Generic[C]):
+class Connections(Generic[C]):
     """Connections that are made when they are needed, and kept after a good answer.
 
     One on which anything went wrong, be it that nobody waits for the answer any more, is closed:

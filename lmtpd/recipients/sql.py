@@ -4,7 +4,7 @@
 
 The query has at least one of `:address`, `:local` and `:domain`; they are bound, never put into its
 text. What it answers is mailboxes, one a row, and in a second column if there is one the words of
-answer.py. The answer has at most 64 KiB on the wire; more is a fault.
+rows.py. The answer has at most 64 KiB on the wire; more is a fault.
 
 A few connections are kept, each for one question at a time. One that died while it was idle is
 replaced; one on which anything went wrong is closed, for the rest of an answer must not be read as
@@ -39,10 +39,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
 from ..protocol.address import Address
-from . import answer
 from .bounded import connected, tls_context
+from .connections import Connections
 from .loader import HookError
-from .pool import Pool
+from .rows import MOST_OCTETS, MOST_ROWS, RowReader
 from .verdict import RcptContext, Verdict
 
 CONNECTIONS = 4
@@ -68,7 +68,13 @@ class SqlVerifier:
     """Asks a data base."""
 
     def __init__(
-        self, url: str, query: str, password: str, ca_file: Path | None, deadline_s: float
+        self,
+        url: str,
+        query: str,
+        password: str,
+        ca_file: Path | None,
+        deadline_s: float,
+        reader: RowReader,
     ) -> None:
         """Connects to nothing yet.
 
@@ -78,6 +84,7 @@ class SqlVerifier:
             password: of the user in the URL; may be empty.
             ca_file: what has signed the server's certificate; with it TLS is a must.
             deadline_s: no statement goes on for longer, nor does anybody wait longer.
+            reader: of the rows.
 
         Raises:
             HookError: URL or query cannot be used.
@@ -89,12 +96,13 @@ class SqlVerifier:
         """A file, whose disk may take its time."""
         tls = tls_context(ca_file) if ca_file else None
         self._engine = _engine(parsed, password, tls, deadline_s)
-        # A pool's lock must not be shared by threads; and to open a file costs little.
-        self._pool = (
+        # Their lock must not be shared by threads; and to open a file costs little.
+        self._connections = (
             None
             if self.blocking
-            else Pool(self._engine.connect, _close, _is_loss, CONNECTIONS, deadline_s)
+            else Connections(self._engine.connect, _close, _is_loss, CONNECTIONS, deadline_s)
         )
+        self._reader = reader
         self._statement = text(query)
         self._names = _names(query)
 
@@ -113,15 +121,15 @@ class SqlVerifier:
             if error.connection_invalidated or address.mailbox.isascii():
                 raise error.orig or error from error  # the driver's words, without the query
             return Verdict.defer(str(error.orig))
-        return answer.verdict([_row(*row) for row in rows])
+        return self._reader.verdict([_row(*row) for row in rows])
 
     def _rows(self, values: Mapping[str, str]) -> list[tuple[object, ...]]:
         def question(connection: Connection) -> list[tuple[object, ...]]:
             found = connection.execute(self._statement, values)
-            return [tuple(row) for row in found.fetchmany(answer.MOST_ROWS + 1)]
+            return [tuple(row) for row in found.fetchmany(MOST_ROWS + 1)]
 
-        if self._pool:
-            return self._pool.ask(question)
+        if self._connections:
+            return self._connections.ask(question)
         with self._engine.connect() as connection:
             return question(connection)
 
@@ -265,6 +273,6 @@ def _file(url: URL, deadline_s: float) -> Engine:
     def bound(connection: sqlite3.Connection, _: object) -> None:
         end = time.monotonic() + deadline_s
         connection.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, answer.MOST_OCTETS)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_OCTETS)
 
     return engine

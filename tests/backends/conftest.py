@@ -126,9 +126,9 @@ class BackEnd:
 
 def hang_up(hook: RecipientVerifier) -> None:
     """Close the connections that a hook keeps."""
-    if isinstance(hook, SqlVerifier | LdapVerifier) and hook._pool:
-        for connection in hook._pool._idle:
-            hook._pool._close(connection)
+    if isinstance(hook, SqlVerifier | LdapVerifier) and hook._connections:
+        for connection in hook._connections._idle:
+            hook._connections._close(connection)
 
 
 def built(folder: Path, hook: str, **settings: object) -> RecipientVerifier:

@@ -1,4 +1,4 @@
-"""The pool: kept after a good answer, closed after anything else, so many and no more."""
+"""Connections: kept after a good answer, closed after anything else, so many and no more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lmtpd.recipients.pool import Pool
+from lmtpd.recipients.connections import Connections
 
 
 class GoneError(Exception):
@@ -21,7 +21,7 @@ class Other:
     def __init__(self, most: int = 2, wait_s: float = 60.0) -> None:
         self.numbers = itertools.count(1)
         self.closed: list[int] = []
-        self.pool = Pool(
+        self.pool = Connections(
             lambda: next(self.numbers),
             self.closed.append,
             lambda error: isinstance(error, GoneError),
