@@ -283,7 +283,7 @@ class Config:
     )
     lmtp_sql_url: str = setting(
         "none",
-        values.url,
+        values.service_url,
         "Data base that the hook `sql` asks: `postgresql://lmtpd@db.example.org/mail`,"
         " `mariadb://...`, `mysql://...` or `sqlite:////var/lib/mail.db`. No password stands here.",
         _SQL,
@@ -307,7 +307,7 @@ class Config:
     )
     lmtp_ldap_url: str = setting(
         "none",
-        values.url,
+        values.service_url,
         "Directory that the hook `ldap` asks: `ldaps://ldap.example.org`, `ldap://...` or"
         " `ldapi://%2Frun%2Fslapd%2Fldapi`.",
         _LDAP,

@@ -156,7 +156,7 @@ def text(text: str) -> str:
     return "" if is_none(text) else text
 
 
-def url(text: str) -> str:
+def service_url(text: str) -> str:
     """`scheme://...`, without a password, which no error repeats; not set: empty."""
     if is_none(text):
         return ""

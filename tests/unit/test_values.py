@@ -37,9 +37,9 @@ from lmtpd.trust import TrustPolicy
         (values.server, "[2001:db8::53]:5353", ("2001:db8::53", 5353)),
         (values.text, "SELECT 1", "SELECT 1"),
         (values.text, "none", ""),
-        (values.url, "", ""),
-        (values.url, "sqlite:////a b.db", "sqlite:////a b.db"),
-        (values.url, "mariadb://u@[::1]:3306/mail", "mariadb://u@[::1]:3306/mail"),
+        (values.service_url, "", ""),
+        (values.service_url, "sqlite:////a b.db", "sqlite:////a b.db"),
+        (values.service_url, "mariadb://u@[::1]:3306/mail", "mariadb://u@[::1]:3306/mail"),
         (values.ldap_filter, "none", ""),
         (values.ldap_filter, "(a={local}@{domain})", "(a={local}@{domain})"),
         (values.ldap_scope, "one", "one"),
@@ -95,8 +95,12 @@ def test_taken(parse: Callable[[str], object], text: str, value: object) -> None
         (values.server, ["192.0.2.53:0", "[::1]:65536"], "is not a port number"),
         (values.mode, ["", "rw", "0888", "01660", "66"], "is not a file mode"),
         (values.path, ["", "a\0b"], "is not a path"),
-        (values.url, ["ldap.example.org", "ldap:x", "://x", "ldap://[::1"], "is not a URL"),
-        (values.url, ["x://u:secret@h", "x://u:@h", "x://u:secret@[::1"], "holds a password"),
+        (values.service_url, ["ldap.example.org", "ldap:x", "://x", "ldap://[::1"], "is not a URL"),
+        (
+            values.service_url,
+            ["x://u:secret@h", "x://u:@h", "x://u:secret@[::1"],
+            "holds a password",
+        ),
         (values.ldap_filter, ["(a={user})", "(a={})"], "is not {address}"),
         (values.ldap_filter, ["(a=b)", "(a={address)"], "holds no {address}"),
         (values.ldap_scope, ["", "subtree"], "is none of sub, one and base"),
@@ -145,7 +149,7 @@ def test_refused(parse: Callable[[str], object], texts: list[str], words: str) -
 def test_a_password_is_not_repeated() -> None:
     for text in ("x://u:secret@h/", "x://u:secret@[::1"):
         with pytest.raises(ValueError, match="password") as caught:
-            values.url(text)
+            values.service_url(text)
         assert "secret" not in str(caught.value)
 
 
