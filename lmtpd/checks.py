@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from lmtpd.hostname import is_host_name
 from lmtpd.settings import Config
@@ -110,6 +111,63 @@ def _no_program(config: Config) -> str:
     return f"{command[0]} is not there, or is no program that we may run"
 
 
+def _needs(hook: str, key: str) -> Check:
+    """A hook that is named must have this setting."""
+
+    def says(config: Config) -> str:
+        lacking = hook in config.lmtp_recipient_hooks and not _value(config, key)
+        return f"the hook {hook} needs {key}" if lacking else ""
+
+    return Check(("lmtp-recipient-hooks", key), says)
+
+
+def _idle(hook: str, key: str) -> Check:
+    """A setting without its hook."""
+
+    def says(config: Config) -> str:
+        unused = _value(config, key) and hook not in config.lmtp_recipient_hooks
+        return f"is not used, for lmtp-recipient-hooks does not name {hook}" if unused else ""
+
+    return Check((key, "lmtp-recipient-hooks"), says)
+
+
+def _value(config: Config, key: str) -> object:
+    return getattr(config, key.replace("-", "_"))
+
+
+def _bind_without_password(config: Config) -> str:
+    lacking = config.lmtp_ldap_bind_dn and not config.lmtp_ldap_password_file
+    return "needs its password: set lmtp-ldap-password-file" if lacking else ""
+
+
+def _password_without_bind(config: Config) -> str:
+    lacking = config.lmtp_ldap_password_file and not config.lmtp_ldap_bind_dn
+    return "is whose password? Set lmtp-ldap-bind-dn" if lacking else ""
+
+
+def _tls_twice(config: Config) -> str:
+    twice = config.lmtp_ldap_starttls and not config.lmtp_ldap_url.startswith("ldap://")
+    return "begins TLS on ldap:// connections alone" if twice else ""
+
+
+def _directory_in_clear(config: Config) -> str:
+    is_clear = config.lmtp_ldap_url.startswith("ldap://") and not config.lmtp_ldap_starttls
+    remedy = "set lmtp-ldap-starttls, or use ldaps:"
+    return _listened_to(config.lmtp_ldap_url, remedy) if is_clear else ""
+
+
+def _data_base_in_clear(config: Config) -> str:
+    is_clear = not config.lmtp_sql_ca_file
+    return _listened_to(config.lmtp_sql_url, "set lmtp-sql-ca-file") if is_clear else ""
+
+
+def _listened_to(url: str, remedy: str) -> str:
+    host = urlsplit(url).hostname
+    if host in (None, "localhost", "127.0.0.1", "::1"):
+        return ""
+    return f"clear text: whoever is on the way to {host} can change its answers; {remedy}"
+
+
 def _hook_outlasts_chain(config: Config) -> str:
     if config.lmtp_hook_timeout <= config.lmtp_verify_timeout:
         return ""
@@ -179,6 +237,19 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-recipient-hooks", "lmtp-dns-mx", "lmtp-dns-txt"), _no_mark),
     Check(("lmtp-http-token-file",), lambda config: _unreadable(config.lmtp_http_token_file)),
     Check(("lmtp-http-ca-path",), lambda config: _unreadable(config.lmtp_http_ca_path)),
+    Check(("lmtp-sql-password-file",), lambda config: _unreadable(config.lmtp_sql_password_file)),
+    Check(("lmtp-sql-ca-file",), lambda config: _unreadable(config.lmtp_sql_ca_file)),
+    Check(("lmtp-ldap-password-file",), lambda config: _unreadable(config.lmtp_ldap_password_file)),
+    Check(("lmtp-ldap-ca-file",), lambda config: _unreadable(config.lmtp_ldap_ca_file)),
+    _needs("sql", "lmtp-sql-url"),
+    _needs("sql", "lmtp-sql-query"),
+    _needs("ldap", "lmtp-ldap-url"),
+    _needs("ldap", "lmtp-ldap-base"),
+    _needs("ldap", "lmtp-ldap-filter"),
+    _needs("ldap", "lmtp-ldap-attributes"),
+    Check(("lmtp-ldap-bind-dn", "lmtp-ldap-password-file"), _bind_without_password),
+    Check(("lmtp-ldap-password-file", "lmtp-ldap-bind-dn"), _password_without_bind),
+    Check(("lmtp-ldap-starttls", "lmtp-ldap-url"), _tls_twice),
     Check(("lmtp-maildir-root",), _no_root),
     Check(("lmtp-verify-timeout", "lmtp-hook-timeout"), _hook_outlasts_chain),
     Check(("lmtp-socket-path",), _socket_path_too_long),
@@ -195,6 +266,10 @@ WARNINGS: tuple[Check, ...] = (
     ),
     Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),
     Check(("lmtp-exec-command",), _no_program),
+    _idle("sql", "lmtp-sql-url"),
+    _idle("ldap", "lmtp-ldap-url"),
+    Check(("lmtp-sql-url", "lmtp-sql-ca-file"), _data_base_in_clear),
+    Check(("lmtp-ldap-url", "lmtp-ldap-starttls"), _directory_in_clear),
     Check(("lmtp-fail-open-domains",), _fails_open),
     Check(("lmtp-hostname",), _nameless_machine),
 )

@@ -35,6 +35,8 @@ _EXEC = "Hook exec"
 _DNS = "Hook dns"
 _CALLOUT = "Hook callout"
 _MAPS = "Hooks socketmap and tcp_table"
+_SQL = "Hook sql"
+_LDAP = "Hook ldap"
 _PROTOCOL = "Protocol"
 _LIMITS = "Limits"
 
@@ -205,8 +207,8 @@ class Config:
         "maildirs",
         values.hooks,
         "Who says which recipients exist, asked in this order, separated by semicolons:"
-        " `maildirs`, `table`, `http`, `socketmap`, `tcp_table`, `exec`, `dns`, `callout`, an entry"
-        " point's name or `package.module:Verifier`.",
+        " `maildirs`, `table`, `sql`, `ldap`, `http`, `socketmap`, `tcp_table`, `exec`, `dns`,"
+        " `callout`, an entry point's name or `package.module:Verifier`.",
         _RECIPIENTS,
     )
     lmtp_recipient_table: Path | None = setting(
@@ -365,6 +367,83 @@ class Config:
     )
     lmtp_callout_protocol: str = setting(
         "lmtp", values.call_protocol, "What that server speaks: `lmtp` or `smtp`.", _CALLOUT
+    )
+    lmtp_sql_url: str = setting(
+        "none",
+        values.service_url,
+        "Data base that the hook `sql` asks: `postgresql://lmtpd@db.example.org/mail`,"
+        " `mariadb://...`, `mysql://...` or `sqlite:////var/lib/mail.db`. No password stands here.",
+        _SQL,
+    )
+    lmtp_sql_password_file: Path | None = setting(
+        "none", optional(values.path), "File with that user's password.", _SQL
+    )
+    lmtp_sql_ca_file: Path | None = setting(
+        "none",
+        optional(values.path),
+        "Certificates, PEM, by one of which the server's must be signed: with them TLS is a must,"
+        " and the server's name is checked. `none`: no TLS.",
+        _SQL,
+    )
+    lmtp_sql_query: str = setting(
+        "none",
+        values.text,
+        "One SELECT with `:address`, `:local`, `:domain`, such as `SELECT mailbox FROM recipients"
+        " WHERE address = :address`. docs/RECIPIENTS.md says what its rows mean.",
+        _SQL,
+    )
+    lmtp_ldap_url: str = setting(
+        "none",
+        values.service_url,
+        "Directory that the hook `ldap` asks: `ldaps://ldap.example.org`, `ldap://...` or"
+        " `ldapi://%2Frun%2Fslapd%2Fldapi`.",
+        _LDAP,
+    )
+    lmtp_ldap_starttls: bool = setting(
+        "false", values.switch, "Begin TLS on an `ldap://` connection, or do without.", _LDAP
+    )
+    lmtp_ldap_ca_file: Path | None = setting(
+        "none",
+        optional(values.path),
+        "Certificates, PEM, by one of which the server's must be signed. `none`: the system's."
+        " The server's certificate and name are always checked.",
+        _LDAP,
+    )
+    lmtp_ldap_bind_dn: str = setting(
+        "none", values.text, "Who we are to the directory. `none`: nobody.", _LDAP
+    )
+    lmtp_ldap_password_file: Path | None = setting(
+        "none", optional(values.path), "File with the password of `lmtp-ldap-bind-dn`.", _LDAP
+    )
+    lmtp_ldap_base: str = setting(
+        "none", values.text, "DN below which entries are looked for.", _LDAP
+    )
+    lmtp_ldap_scope: str = setting(
+        "sub",
+        values.ldap_scope,
+        "`sub`: the base and all below it; `one`: its children; `base`: the base alone.",
+        _LDAP,
+    )
+    lmtp_ldap_filter: str = setting(
+        "none",
+        values.ldap_filter,
+        "Which entries are meant, with `{address}`, `{local}` and `{domain}`, such as"
+        " `(&(objectClass=inetOrgPerson)(mail={address}))`.",
+        _LDAP,
+    )
+    lmtp_ldap_attributes: tuple[str, ...] = setting(
+        "mail",
+        values.ldap_attributes,
+        "Attributes whose values are the mailboxes, separated by semicolons; several values are a"
+        " list.",
+        _LDAP,
+    )
+    lmtp_ldap_word_attribute: str = setting(
+        "none",
+        values.text,
+        "Attribute that may say `catch-all`, `unknown`, `reject` or `full` of an entry;"
+        " docs/RECIPIENTS.md says what they mean.",
+        _LDAP,
     )
     lmtp_vrfy: bool = setting(
         "true", values.switch, "VRFY and EXPN answer truly; `false`: always 252.", _PROTOCOL

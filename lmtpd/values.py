@@ -216,6 +216,27 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def text(text: str) -> str:
+    """Anything; not set: empty."""
+    return "" if is_none(text) else text
+
+
+def service_url(text: str) -> str:
+    """`scheme://...`, without a password, which no error repeats; not set: empty."""
+    if is_none(text):
+        return ""
+    try:
+        has_password = urlsplit(text).password is not None
+        is_url = re.match(r"[a-z][a-z0-9+]*://", text)
+    except ValueError:
+        has_password, is_url = "@" in text, None
+    if has_password:
+        raise ValueError("holds a password, which others can read here: it has a file of its own")
+    if not is_url:
+        raise ValueError(f"{text!r} is not a URL such as ldaps://ldap.example.org")
+    return text
+
+
 def networks(text: str) -> TrustPolicy:
     """Addresses and networks with semicolons between them; not set: loopback only."""
     return TrustPolicy() if is_none(text) else TrustPolicy.parse(text)
@@ -283,6 +304,35 @@ def template(text: str) -> str:
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from None
     return text
+
+
+def ldap_filter(text: str) -> str:
+    """A filter as RFC 4515 has it, with `{address}`, `{local}` and `{domain}`; not set: empty."""
+    if is_none(text):
+        return ""
+    names = re.findall(r"\{([^{}]*)\}", text)
+    wrong = sorted({*names} - {"address", "local", "domain"})
+    if wrong:
+        raise ValueError(f"{text!r}: {{{wrong[0]}}} is not {{address}}, {{local}} or {{domain}}")
+    if not names:
+        raise ValueError(f"{text!r} holds no {{address}}: every address would be found")
+    return text
+
+
+def ldap_scope(text: str) -> str:
+    """`sub`, `one` or `base`."""
+    if text not in ("sub", "one", "base"):
+        raise ValueError(f"{text!r} is none of sub, one and base")
+    return text
+
+
+def ldap_attributes(text: str) -> tuple[str, ...]:
+    """Names of attributes with semicolons between them; not set: none."""
+    parts = () if is_none(text) else tuple(part.strip() for part in text.split(";"))
+    wrong = [part for part in parts if not re.fullmatch("[A-Za-z][A-Za-z0-9-]*", part)]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is not the name of an attribute such as mail")
+    return parts
 
 
 def _check_field(name: str | None, spec: str | None, conversion: str | None) -> None:

@@ -24,6 +24,7 @@ from .recipients.answer import AnswerReader
 from .recipients.callout import CalloutVerifier
 from .recipients.chain import AddressRules, Link, VerifierChain
 from .recipients.exec import ExecVerifier
+from .recipients.extra import extra, secret
 from .recipients.fail_open import FailOpen
 from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
@@ -31,6 +32,7 @@ from .recipients.maildirs import MaildirsVerifier
 from .recipients.policy import Policy
 from .recipients.postfix_map import PostfixMap
 from .recipients.process import Deadline, Event, Process, Report
+from .recipients.rows import RowReader
 from .recipients.socketmap import Socketmap
 from .recipients.table_file import LOOK_S, TableFile
 from .recipients.tcp_table import TcpTable
@@ -82,7 +84,7 @@ def verifier(
         ConfigError: a hook cannot be had.
     """
     layout = Layout(config.lmtp_maildir_path)
-    rules = AddressRules(config.lmtp_recipient_delimiter, config.lmtp_case_sensitive)
+    rules = _rules(config)
 
     def maildirs(_: Config) -> RecipientVerifier:
         return MaildirsVerifier(layout, directories)
@@ -135,6 +137,8 @@ def verifier(
     shipped = {
         "maildirs": maildirs,
         "table": table,
+        "sql": _sql,
+        "ldap": _ldap,
         "http": http,
         "socketmap": socketmap,
         "tcp_table": tcp_table,
@@ -169,6 +173,53 @@ def _given(value: T | None, hook: str, key: str) -> T:
     if value is None:
         raise HookError(f"hook {hook}: {key} is not set")
     return value
+
+
+def _rules(config: Config) -> AddressRules:
+    return AddressRules(config.lmtp_recipient_delimiter, config.lmtp_case_sensitive)
+
+
+def _rows(config: Config) -> RowReader:
+    return RowReader(config.lmtp_default_domain, _rules(config))
+
+
+# Their packages are optional, and imported only where they are used.
+
+
+def _sql(config: Config) -> RecipientVerifier:
+    with extra("sql"):
+        from .recipients.sql import SqlVerifier
+
+        return SqlVerifier(
+            config.lmtp_sql_url,
+            config.lmtp_sql_query,
+            secret(config.lmtp_sql_password_file),
+            config.lmtp_sql_ca_file,
+            config.lmtp_hook_timeout,
+            _rows(config),
+        )
+
+
+def _ldap(config: Config) -> RecipientVerifier:
+    with extra("ldap"):
+        from .recipients.ldap import LdapVerifier, Search
+
+        search = Search(
+            config.lmtp_ldap_base,
+            config.lmtp_ldap_scope,
+            config.lmtp_ldap_filter,
+            config.lmtp_ldap_attributes,
+            config.lmtp_ldap_word_attribute,
+        )
+        return LdapVerifier(
+            config.lmtp_ldap_url,
+            search,
+            (config.lmtp_ldap_bind_dn, secret(config.lmtp_ldap_password_file)),
+            config.lmtp_ldap_ca_file,
+            config.lmtp_hook_timeout,
+            _rows(config),
+            starttls=config.lmtp_ldap_starttls,
+        )
 
 
 def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:

@@ -110,6 +110,12 @@ COMPONENTS = {
     "getmail": Component(packages=("getmail6",), programs=("getmail",)),
     "fetchmail": Component(packages=("fetchmail",), programs=("fetchmail",)),
     "maildrop": Component(packages=("maildrop",), programs=("maildrop",)),
+    "postgresql": Component(packages=("postgresql",), programs=("pg_config", "psql")),
+    "mariadb": Component(
+        packages=("mariadb-server",),
+        programs=("mariadbd", "mariadb-install-db"),
+    ),
+    "slapd": Component(packages=("slapd",), programs=("slapd", "slapadd")),
     "fuse": Component(
         # With it comes the library that the file system of the tests is written for.
         packages=("fuse3",),

@@ -25,7 +25,11 @@ FLOORS = {
 
 # Which floor's room, and which module, alone may import a package of others.
 SOLE_USERS = {"gevent": "server", "configobj": "config", "dns": "dns", "idna": "protocol"}
-SOLE_MODULES = {"urllib3": "recipients.http"}
+SOLE_MODULES = {
+    "urllib3": "recipients.http",
+    "sqlalchemy": "recipients.sql",
+    "ldap3": "recipients.ldap",
+}
 
 # The wire touches nothing that waits or that a test would have to fake.
 NOT_ON_THE_WIRE = {"os", "socket", "ssl", "time", "threading", "logging", "pathlib", "random"}

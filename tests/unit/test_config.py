@@ -192,6 +192,24 @@ def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
             {"lmtp-recipient-hooks": "table", "lmtp-recipient-table": "none.txt"},
             "none.txt cannot be read: No such file or directory",
         ),
+        (
+            {"lmtp-recipient-hooks": "sql", "lmtp-sql-url": "sqlite:////x"},
+            "--lmtp-recipient-hooks: the hook sql needs lmtp-sql-query",
+        ),
+        (
+            {"lmtp-recipient-hooks": "ldap", "lmtp-ldap-url": "ldaps://x", "lmtp-ldap-base": "x"},
+            "--lmtp-recipient-hooks: the hook ldap needs lmtp-ldap-filter",
+        ),
+        ({"lmtp-sql-password-file": "none.txt"}, "none.txt cannot be read"),
+        ({"lmtp-sql-ca-file": "none.txt"}, "none.txt cannot be read"),
+        ({"lmtp-ldap-ca-file": "none.txt"}, "none.txt cannot be read"),
+        ({"lmtp-ldap-bind-dn": "cn=x"}, "--lmtp-ldap-bind-dn: needs its password"),
+        ({"lmtp-ldap-password-file": "table"}, "--lmtp-ldap-password-file: is whose password?"),
+        (
+            {"lmtp-ldap-password-file": "none.txt", "lmtp-ldap-bind-dn": "cn=x"},
+            "none.txt cannot be read",
+        ),
+        ({"lmtp-ldap-starttls": "true"}, "begins TLS on ldap:// connections alone"),
         ({"lmtp-maildir-root": "nowhere"}, "nowhere: No such file or directory; create it, or is"),
         ({"lmtp-maildir-root": "table"}, "table is not a folder"),
         ({"lmtp-hook-timeout": "26"}, "default: lmtp-verify-timeout: is less than the 26 s"),
@@ -219,6 +237,10 @@ def test_values_that_go_together(loads: Load) -> None:
     assert config.warnings == ()
 
 
+SQL = "lmtp-recipient-hooks = sql\nlmtp-sql-query = SELECT :address"
+LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (mail={address})\n"
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "warning"),
     [
@@ -233,6 +255,18 @@ def test_values_that_go_together(loads: Load) -> None:
             "lmtpd.conf:1: lmtp-bind-addr: :: is open to other machines, but only loopback peers",
         ),
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
+        ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not used"),
+        ("lmtp-ldap-url = ldaps://x", {}, "lmtp-ldap-url: is not used"),
+        (
+            f"lmtp-ldap-url = ldap://ldap.example.org\n{LDAP}",
+            {},
+            "lmtp-ldap-url: clear text: whoever is on the way to ldap.example.org can change",
+        ),
+        (
+            f"lmtp-sql-url = mysql://u@db.example.org/mail\n{SQL}",
+            {},
+            "lmtp-sql-url: clear text: whoever is on the way to db.example.org can change",
+        ),
         (
             "lmtp-fail-open-domains = b.example;a.example",
             {},

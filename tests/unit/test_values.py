@@ -36,6 +36,16 @@ from lmtpd.trust import TrustPolicy
         (values.server, "2001:db8::53", ("2001:db8::53", 53)),
         (values.server, "[2001:db8::53]", ("2001:db8::53", 53)),
         (values.server, "[2001:db8::53]:5353", ("2001:db8::53", 5353)),
+        (values.text, "SELECT 1", "SELECT 1"),
+        (values.text, "none", ""),
+        (values.service_url, "", ""),
+        (values.service_url, "sqlite:////a b.db", "sqlite:////a b.db"),
+        (values.service_url, "mariadb://u@[::1]:3306/mail", "mariadb://u@[::1]:3306/mail"),
+        (values.ldap_filter, "none", ""),
+        (values.ldap_filter, "(a={local}@{domain})", "(a={local}@{domain})"),
+        (values.ldap_scope, "one", "one"),
+        (values.ldap_attributes, "mail; uid", ("mail", "uid")),
+        (values.ldap_attributes, "none", ()),
         (values.mode, "0660", 0o660),
         (values.mode, "600", 0o600),
         (values.path, "a/b", Path("a/b")),
@@ -86,6 +96,16 @@ def test_taken(parse: Callable[[str], object], text: str, value: object) -> None
         (values.server, ["192.0.2.53:0", "[::1]:65536"], "is not a port number"),
         (values.mode, ["", "rw", "0888", "01660", "66"], "is not a file mode"),
         (values.path, ["", "a\0b"], "is not a path"),
+        (values.service_url, ["ldap.example.org", "ldap:x", "://x", "ldap://[::1"], "is not a URL"),
+        (
+            values.service_url,
+            ["x://u:secret@h", "x://u:@h", "x://u:secret@[::1"],
+            "holds a password",
+        ),
+        (values.ldap_filter, ["(a={user})", "(a={})"], "is not {address}"),
+        (values.ldap_filter, ["(a=b)", "(a={address)"], "holds no {address}"),
+        (values.ldap_scope, ["", "subtree"], "is none of sub, one and base"),
+        (values.ldap_attributes, ["mail,uid", "1a", "mail;"], "is not the name of an attribute"),
         (values.networks, ["x", ";"], "address"),
         (values.domains, ["a.example;b c", "*", "@a.example"], "host name"),
         (values.host_name, ["my_box", "a b", "10.0.0.1"], "is not a host name"),
@@ -125,6 +145,13 @@ def test_refused(parse: Callable[[str], object], texts: list[str], words: str) -
     for text in texts:
         with pytest.raises(ValueError, match=re.escape(words)):
             parse(text)
+
+
+def test_a_password_is_not_repeated() -> None:
+    for text in ("x://u:secret@h/", "x://u:secret@[::1"):
+        with pytest.raises(ValueError, match="password") as caught:
+            values.service_url(text)
+        assert "secret" not in str(caught.value)
 
 
 def test_the_faults_of_all_hooks_are_named() -> None:

@@ -1,0 +1,137 @@
+"""A real server that a test starts below a folder of its own, on one loopback port.
+
+Promises: nothing of the machine's configuration is read or changed. It ends with its `with` block,
+and with us if we are killed. Where it refuses to be root it runs under its package's account.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from tests.support.certificates import Certificate
+from tests.support.components import require
+from tests.support.processes import PROGRAMS_PATH, accepts, free_port, stop
+from tests.support.waiting import wait_for
+
+_START_S = 60.0
+_STOP_S = 30.0
+_SETUP_S = 120.0
+
+_Self = TypeVar("_Self", bound="Daemon")
+
+
+class Daemon:
+    """What the servers of the tests have in common."""
+
+    component = ""
+    """Its name in tests/components.py."""
+    account = ""
+    """Under which it runs if we are root; empty: as we do."""
+    end_by = signal.SIGTERM
+    """Ends it at once, whoever is connected."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        self.port = free_port()
+        self.folder = Path()
+        self._certificate = certificate
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Write what it needs into `folder`."""
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        """What runs it in the foreground."""
+        raise NotImplementedError
+
+    def __enter__(self: _Self) -> _Self:
+        require(self.component)
+        # Short, for the paths of unix sockets are bounded.
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.component}-", dir="/tmp"))
+        try:
+            self.own(self.folder)
+            for name in ("cert_path", "key_path"):
+                copy = self.folder / name
+                copy.write_bytes(getattr(self._certificate, name).read_bytes())
+                copy.chmod(0o600)
+                self.own(copy)
+            self.prepare()
+            self._start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def run(self, command: list[str], text: str = "") -> None:
+        """A program of its package, to its end, under its account."""
+        ended = subprocess.run(
+            self._as_account(command),
+            cwd=self.folder,
+            env={"PATH": PROGRAMS_PATH},
+            input=text.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_SETUP_S,
+        )
+        if ended.returncode:
+            raise RuntimeError(f"{command[0]} ended with {ended.returncode}: {ended.stdout!r}")
+
+    def _as_account(self, command: list[str]) -> list[str]:
+        ids = []
+        if self.account and os.geteuid() == 0:
+            ids = [f"--reuid={self.account}", f"--regid={self.account}", "--clear-groups"]
+        return ["setpriv", *ids, "--pdeathsig=TERM", "--", *command]
+
+    def own(self, path: Path) -> None:
+        """Make it that account's."""
+        if self.account and os.geteuid() == 0:
+            shutil.chown(path, self.account, self.account)
+
+    def _start(self) -> None:
+        with (self.folder / "output").open("wb") as output:
+            self._process = subprocess.Popen(
+                self._as_account(self.command()),
+                cwd=self.folder,
+                env={"PATH": PROGRAMS_PATH},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        wait_for(self._is_up, _START_S, f"{self.component} on port {self.port}")
+
+    def _is_up(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError(
+                f"{self.component} ended with {self._process.returncode}:\n{self.output}"
+            )
+        return accepts(self.port)
+
+    @property
+    def output(self) -> str:
+        """All that it said so far."""
+        return (self.folder / "output").read_text("utf-8", "replace")
+
+    def _end(self) -> None:
+        try:
+            if self._process is not None:
+                self._process.send_signal(self.end_by)
+                stop(self._process, _STOP_S)
+        finally:
+            shutil.rmtree(self.folder)
