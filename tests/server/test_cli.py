@@ -170,7 +170,7 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("hooks", "said"),
         [
-            ("nosuch", "hook nosuch: unknown; shipped are maildirs, table"),
+            ("nosuch", "hook nosuch: unknown; shipped are callout, dns, exec"),
             ("no.such.module:Hook", "hook no.such.module:Hook: ModuleNotFoundError"),
             ("os:getcwd", "hook os:getcwd: TypeError"),
             ("builtins:str", "hook builtins:str: has no method verify"),

@@ -56,11 +56,12 @@ class OtherPostfix:
     def __init__(self, _: Path) -> None:
         require("postfix")
         require_root("Postfix starts as root only")
-        self._postfix = Postfix(
-            1,  # it delivers nothing
-            smtpd_recipient_restrictions="reject_unauth_destination",
-            virtual_mailbox_maps=f"inline:{{ {ALICE}=alice }}",
-            recipient_delimiter="+",
+        self._postfix = Postfix(1)  # it delivers nothing
+        # What stands further down wins.
+        self._postfix.lines += (
+            "smtpd_recipient_restrictions = reject_unauth_destination\n"
+            f"virtual_mailbox_maps = inline:{{ {ALICE}=alice }}\n"
+            "recipient_delimiter = +\n"
         )
         self._runs = False
 
