@@ -89,7 +89,7 @@ class Dialogue:
     def __init__(self, limits: Limits, extensions: Extensions, *, under_tls: bool = False) -> None:
         self._limits = limits
         self._extensions = extensions
-        self._parser = CommandParser(limits, extensions)
+        self._parser = CommandParser.under(limits, extensions)
         self._input = InputBuffer()
         self._is_gone = False
         self._is_open = True
