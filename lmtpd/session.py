@@ -7,6 +7,7 @@ kind of thread: whatever waits is behind a name in Services or Transport.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from .delivery.agent import Job, Outcome
@@ -97,7 +98,7 @@ class Session:
         finally:
             self._abandon()
             self._forget()
-            self._transport.close()
+            self._transport.close(has_quit=self._dialogue.has_quit)
 
     def _greet(self) -> None:
         if not self._services.trust.trusts(self._peer.address):
@@ -303,7 +304,7 @@ class Session:
         self._forget()
 
     def _introducing(self, reply: Reply, *more: str) -> Reply:
-        return replace(reply, lines=(f"{self._services.host} {reply.lines[0]}", *more))
+        return _introduced(self._services.host, reply, more)
 
     def _say(self, reply: Reply) -> None:
         self._outbox += self._dialogue.send(reply)
@@ -356,6 +357,12 @@ class Session:
             cause=outcome.cause and told(outcome.cause),
             **original,
         )
+
+
+@functools.lru_cache(maxsize=16)
+def _introduced(host: str, reply: Reply, more: tuple[str, ...]) -> Reply:
+    """The same to every client."""
+    return replace(reply, lines=(f"{host} {reply.lines[0]}", *more))
 
 
 def _event(outcome: Outcome) -> str:
