@@ -13,7 +13,7 @@ from dataclasses import replace
 from .delivery.agent import Job, Outcome
 from .delivery.message import Message
 from .failures import DeliveryError
-from .log import told
+from .log import told, words
 from .protocol import replies
 from .protocol.address import Address
 from .protocol.dialogue import NEED_DATA, Dialogue
@@ -215,8 +215,9 @@ class Session:
         if self._dialogue.has_input or self._transport.has_input():
             self._abandon()
         self._has_just_delivered = True
+        common = self._words(envelope)
         for outcome in outcomes:
-            self._log_outcome(envelope, outcome)
+            self._log_outcome(common, outcome)
             self._say(outcome.reply)
         self._forget()
 
@@ -339,23 +340,29 @@ class Session:
             cause=verdict.reason,
         )
 
-    def _log_outcome(self, envelope: Envelope, outcome: Outcome) -> None:
+    def _words(self, envelope: Envelope) -> str:
+        """What the lines of all recipients say."""
         original = {f"client_{key.lower()}": text for key, text in self._original_client.items()}
-        self._services.log.line(
-            _event(outcome),
+        return words(
             id=envelope.id,
             peer=self._peer,
             helo=envelope.client_name,
             tls=envelope.tls and envelope.tls.version,
             sender=f"<{envelope.reverse_path}>",
+            size=self._message.size if self._message else 0,
+            **original,
+        )
+
+    def _log_outcome(self, common: str, outcome: Outcome) -> None:
+        self._services.log.line(
+            _event(outcome),
+            common,
             recipient=outcome.recipient.address,
             mailbox=",".join(outcome.recipient.mailboxes),
-            size=self._message.size if self._message else 0,
             reply=outcome.reply,
             seconds=outcome.seconds,
             file=",".join(outcome.names),
             cause=outcome.cause and told(outcome.cause),
-            **original,
         )
 
 
