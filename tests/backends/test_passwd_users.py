@@ -6,7 +6,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,12 +25,8 @@ from tests.support.homes import (
     settings,
     status_of,
 )
-from tests.support.lossy_mount import LossyMount, require
-from tests.support.promises import breaches
 from tests.support.server import PROJECT, Server
-from tests.support.store_on import strict_settings
-from tests.support.strict_load import Connection, message
-from tests.support.waiting import wait_for
+from tests.support.strict_load import message
 
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcde\r\n" * 40_000
 
@@ -245,6 +241,31 @@ def test_every_thread_is_itself_again(mail_server: Server, site: Site) -> None:
     assert effective == permitted
 
 
+def test_many_at_one_time(site: Site) -> None:
+    """Threads look at homes, deliver there and elsewhere, and keep large messages, all at once."""
+    names = (site.alice.address, site.bob.address, "carol@example.org")
+
+    def client(number: int) -> list[str]:
+        found = []
+        for turn in range(10):
+            content = message(f"c{number}t{turn}", 400_000 if turn % 5 == number % 5 else 500)
+            chosen = names[number % 3 :] + names[: number % 3]
+            found += deliver(server, *chosen[: 1 + turn % 3], content=content)
+        return found
+
+    with root_server(site, lmtp_workers=2) as server, ThreadPoolExecutor(8) as pool:
+        server.mailbox("carol@example.org")
+        found = [status for each in pool.map(client, range(8)) for status in each]
+        assert found == [DELIVERED] * len(found)
+        files = [*site.alice.messages(), *site.bob.messages()]
+        files += server.message_files("carol@example.org")
+    assert len(files) == len(found)
+    for account in (site.alice, site.bob):
+        assert {path.stat().st_uid for path in account.home.rglob("*")} == {account.uid}
+        assert {path.stat().st_gid for path in account.home.rglob("*")} == {account.gid}
+    assert {path.lstat().st_uid for path in server.root.rglob("*")} == {0}
+
+
 # A service behind NSS that is down: a module of ours for the C library, in a namespace.
 
 MODULE = """
@@ -272,66 +293,3 @@ def test_a_service_that_is_down_bounces_nothing(site: Site, tmp_path: Path) -> N
         found = deliver(running, site.alice.address, "somebody-of-the-directory@example.org")
         assert found == [DELIVERED, UNVERIFIED]
         assert "Connection refused (getpwnam)" in running.log
-
-
-# A home on a file system that hangs, and one that keeps only what was fsynced.
-
-
-@pytest.fixture
-def mount(site: Site) -> Iterator[LossyMount]:
-    require()
-    with LossyMount(site.folder / "mounted") as mounted:
-        yield mounted
-
-
-def test_a_home_that_hangs_stops_no_other_mail(site: Site, mount: LossyMount) -> None:
-    (mount.path / "home").mkdir()
-    grace = site.accounts.add("g", home=mount.path / "home")
-    try:
-        # What was found a moment ago is not looked at again: only delivery meets the hang.
-        with root_server(site, lmtp_verify_cache_size=100) as running:
-            running.mailbox("carol@example.org")
-            assert deliver(running, grace.address) == [DELIVERED]
-            with Client.tcp(running.port) as waiting:
-                waiting.send(b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<" + grace.address.encode())
-                waiting.send(b">\r\nDATA\r\n")
-                assert [one.code for one in waiting.replies(5)] == [220, 250, 250, 250, 354]
-                with mount.stopped():
-                    waiting.send(stuffed(message("late")))
-                    wait_for(lambda: is_stuck(running), 20, "a thread that waits for the disk")
-                    assert deliver(running, "carol@example.org") == [DELIVERED]
-                assert status_of(waiting.reply()) == DELIVERED
-            assert len(grace.messages()) == 2
-    finally:
-        site.accounts.remove(grace.name)
-
-
-def is_stuck(server: Server) -> bool:
-    """Whether a thread of the worker waits in the kernel for a file system."""
-    (worker,) = server.workers()
-    states = Path(f"/proc/{worker}/task").glob("*/wchan")
-    return any(
-        "fuse" in state.read_text() or "request_wait" in state.read_text() for state in states
-    )
-
-
-def test_what_was_acknowledged_survives_a_power_cut(site: Site, mount: LossyMount) -> None:
-    """After every single call; the home is there, and the way to new/ is made by the delivery."""
-    home = mount.path / "example.org"
-    home.mkdir()
-    henry = site.accounts.add("h", home=home)
-    try:
-        # So that the judge finds it where a mailbox of that address would be.
-        more = {**strict_settings(), "lmtp_passwd_maildir": henry.name, "lmtp_workers": 1}
-        with (
-            Server(site.vmail.home, **settings(**more)) as running,
-            Connection(running.port, lambda: mount.count) as connection,
-        ):
-            for number in range(5):
-                content = message(f"m{number}", 400_000 if number == 3 else 1000)
-                (reply,) = connection.deliver([henry.address], content).values()
-                assert reply.code == 250
-    finally:
-        site.accounts.remove(henry.name)
-    assert len(connection.promises) == 5
-    assert breaches(mount.calls(), connection.promises) == []

@@ -24,6 +24,7 @@ from lmtpd.failures import HomeError
 from tests.support.faulty_disk import open_descriptors
 from tests.support.lent import OURS, LendingKernel, user_at
 
+FOREIGN = OURS.uid + 1
 LENT = 9
 """Calls that lend rights and take them back, once."""
 
@@ -296,12 +297,12 @@ def test_other_faults_are_told_as_they_are(home: Path, root: int) -> None:
 # Owners.
 
 
-@pytest.mark.parametrize(("owner", "is_taken"), [(OURS.uid, True), (0, True), (4711, False)])
+@pytest.mark.parametrize(("owner", "is_taken"), [(OURS.uid, True), (0, True), (FOREIGN, False)])
 def test_what_is_somebody_else_s_is_not_used(
     owner: int, is_taken: bool, disk: HomeDisk, home: Path, root: int
 ) -> None:
     """Who made it can read what comes in: for instance in a home that all may write to."""
-    refusal = contextlib.nullcontext() if is_taken else pytest.raises(HomeError, match="4711")
+    refusal = contextlib.nullcontext() if is_taken else pytest.raises(HomeError, match="belongs")
     for open_it in (lambda: disk.open_root(home), lambda: disk.open_directory("Maildir", root)):
         with pytest.MonkeyPatch.context() as patched, refusal:
             real = os.fstat

@@ -12,7 +12,7 @@ import pytest
 from lmtpd.delivery.rights import Capabilities, Ids, Kernel, Rights, _setgroups_number
 from tests.support.lent import OUR_CAPABILITIES, OURS, LendingKernel
 
-ALICE = Ids(4711, 4712, (4712, 27))
+ALICE, BOB = Ids(OURS.uid + 1, 4712, (4712, 27)), Ids(OURS.uid + 2, 4713, ())
 LENDING = ["set_groups", "set_fsgid", "set_fsuid", "set_capabilities"]
 RETURNING = ["set_capabilities", *LENDING]
 
@@ -92,7 +92,7 @@ def test_nobody_goes_on_should_the_end_not_come(kernel: LendingKernel) -> None:
 def test_they_are_not_lent_twice(rights: Rights, kernel: LendingKernel) -> None:
     """The inner context would give back what the outer one needs still, and root would write."""
     with rights.of(ALICE):
-        with pytest.raises(RuntimeError), rights.of(Ids(4713, 4713, ())):
+        with pytest.raises(RuntimeError), rights.of(BOB):
             pytest.fail("lent twice")
         assert kernel.ids == ALICE
         assert kernel.effective == (0, 0)
