@@ -14,7 +14,7 @@ from lmtpd.delivery.home_disk import HomeDisk
 from lmtpd.delivery.homes import Homes
 from lmtpd.delivery.rights import Capabilities, Ids, Kernel, Rights
 from lmtpd.delivery.users import User, Users
-from tests.support.faulty_disk import FaultyDisk
+from tests.support.faulty_disk import Fault, FaultyDisk
 
 OURS = Ids(os.geteuid(), os.getegid(), tuple(os.getgroups()))
 """Of the process of the tests."""
@@ -25,8 +25,8 @@ class LendingKernel(Kernel):
     """Any rights for the asking; or refused, from the call of some number on."""
 
     def __init__(self) -> None:
-        self.ids = OURS
-        """In force now."""
+        self.ours = self.ids = OURS
+        """Our own, and those that are in force now."""
         self.effective = (7, 1)
         self.calls: list[str] = []
         self.refuse_since: int | None = None
@@ -77,6 +77,9 @@ class FaultyHomeDisk(FaultyDisk, HomeDisk):
         FaultyDisk.__init__(self, has_syncfs=has_syncfs)
         HomeDisk.__init__(self, user, rights)
 
+    def sync_above(self, root: int) -> None:
+        self._write_down("sync", f"{self.place(root)}.")
+
 
 class _Everybody(Users):
     """Root too, who may be running the tests."""
@@ -96,12 +99,19 @@ class LentHomes(Homes):
         self.disks: dict[str, FaultyHomeDisk] = {}
         """The last that was made for each user."""
         self.has_syncfs = False
+        self.faults: list[Fault] = []
+        """Of the disk of alice, also where it is made later."""
         super().__init__(_Everybody(1, self.users_there.get), path, Rights(self.kernel))
 
     def disk(self, user: User) -> FaultyHomeDisk:
         made = FaultyHomeDisk(user, self._rights, has_syncfs=self.has_syncfs)
         self.disks[user.name] = made
+        made.faults = self.faults_of(made)
         return made
+
+    def faults_of(self, disk: FaultyHomeDisk) -> list[Fault]:
+        """What befalls this one."""
+        return list(self.faults) if disk is self.disks.get("alice") else []
 
     def new(self, name: str) -> list[bytes]:
         """What lies in new/ of a user's Maildir."""

@@ -9,87 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from lmtpd.delivery.agent import DeliveryAgent, Job, Outcome
-from lmtpd.delivery.commit import CommitMode, GroupCommit
-from lmtpd.delivery.duplicates import Duplicates, Unconfirmed
+from lmtpd.delivery.agent import Outcome
 from lmtpd.delivery.home_disk import HomeDisk
-from lmtpd.delivery.homes import Homes, HomeStore, is_home, mailbox_of
-from lmtpd.delivery.layout import Layout
-from lmtpd.delivery.maildir import MaildirStore
-from lmtpd.delivery.message import Message
+from lmtpd.delivery.homes import Homes, is_home, mailbox_of
 from lmtpd.delivery.rights import Rights
 from lmtpd.delivery.sweep import ABANDONED_SECONDS
-from lmtpd.delivery.tree import MaildirTree
 from lmtpd.delivery.users import Users
 from lmtpd.failures import HomeError, UnsafeMailboxError
 from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address
-from lmtpd.protocol.envelope import Envelope, Peer, Recipient
+from lmtpd.protocol.envelope import Recipient
 from tests.support.faulty_disk import Fault, FaultyDisk, open_descriptors
-from tests.support.lent import LendingKernel, LentHomes, user_at
-
-ID = "0123456789abcdef"
-NOW = 1.0e9
-
-
-def to(name: str, *mailboxes: str) -> Recipient:
-    return Recipient(Address(name, "example.org"), mailboxes or (f"~{name}",))
-
-
-ALICE, BOB = to("alice"), to("bob")
-CAROL = to("carol", "carol@example.org")
-TEAM = to("team", "~alice", "carol@example.org")
-
-
-class Server:
-    """An agent for homes and others, as the wiring makes it."""
-
-    def __init__(self, folder: Path, *, most_open: int = 200, **commit: object) -> None:
-        self.homes = LentHomes(folder / "home", "alice", "bob", "dave", path="mail/inbox")
-        self.disk = FaultyDisk(has_syncfs=True)
-        self.root = folder / "store"
-        self.root.mkdir()
-        self.tree = MaildirTree(self.root, self.disk)
-        others = MaildirStore(Layout("{domain}/{local}"), self.tree, "host")
-        self.store = HomeStore(self.homes, others, "host", lambda: NOW, most_open)
-        self.unconfirmed = Unconfirmed()
-        self.agent = DeliveryAgent(
-            self.store,
-            GroupCommit(CommitMode(commit.get("mode", "fsync"))),
-            Duplicates(self.store, self.unconfirmed, 86400, lambda: NOW),
-            "host",
-            clock=lambda: NOW,
-            has_delivered_to=bool(commit.get("has_delivered_to", True)),
-        )
-
-    def deliver(self, *recipients: Recipient, is_spilled: bool = False) -> tuple[Outcome, ...]:
-        envelope = Envelope(ID, "sender@example.net", recipients=list(recipients))
-        peer = Peer("192.0.2.1")
-        message = Message(self.tree, lambda: self.agent.lead(envelope, peer), is_binary=False)
-        message.append(b"Subject: x\r\n\r\nHi!\r\n")
-        if is_spilled:
-            message.spill()
-        message.finish()
-        message.settle()
-        (outcomes,) = self.agent.deliver([Job(message, envelope, peer)])
-        message.close()
-        assert self.homes.kernel.is_ours
-        return outcomes
-
-    def home(self, name: str) -> Path:
-        return Path(self.homes.users_there[name].home)
-
-    def maildir(self, name: str) -> Path:
-        return self.home(name) / "mail" / "inbox"
-
-    def carol(self) -> list[Path]:
-        """Whose mailbox is none of the homes."""
-        return sorted((self.root / "example.org" / "carol" / "new").glob("*"))
+from tests.support.home_server import ALICE, BOB, CAROL, NOW, TEAM, HomeServer, to
+from tests.support.lent import LendingKernel, user_at
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
-    return Server(tmp_path)
+def server(tmp_path: Path) -> HomeServer:
+    return HomeServer(tmp_path)
 
 
 def all_delivered(outcomes: tuple[Outcome, ...]) -> bool:
@@ -103,7 +40,7 @@ def test_names() -> None:
         assert not is_home(address)
 
 
-def test_homes_and_others_get_their_copies(server: Server) -> None:
+def test_homes_and_others_get_their_copies(server: HomeServer) -> None:
     outcomes = server.deliver(ALICE, CAROL, BOB, TEAM)
     assert all_delivered(outcomes)
     assert [len(server.homes.new(name)) for name in ("alice", "bob", "dave")] == [1, 1, 0]
@@ -115,7 +52,7 @@ def test_homes_and_others_get_their_copies(server: Server) -> None:
     assert not list(server.maildir("dave").parent.glob("*"))
 
 
-def test_where_it_is(server: Server) -> None:
+def test_where_it_is(server: HomeServer) -> None:
     home = str(server.home("alice"))
     place = str(os.geteuid()), home, "mail", "inbox"
     assert server.store.locate("~alice") == place
@@ -125,7 +62,7 @@ def test_where_it_is(server: Server) -> None:
         server.store.locate("/home/alice")
 
 
-def test_who_is_not_there_does_not_bounce(server: Server) -> None:
+def test_who_is_not_there_does_not_bounce(server: HomeServer) -> None:
     """A user who is removed between RCPT and the final dot."""
     (outcome,) = server.deliver(to("zoe"))
     assert isinstance(outcome.cause, HomeError)
@@ -135,7 +72,7 @@ def test_who_is_not_there_does_not_bounce(server: Server) -> None:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_a_home_that_is_not_there_is_deferred(is_known: bool, server: Server) -> None:
+def test_a_home_that_is_not_there_is_deferred(is_known: bool, server: HomeServer) -> None:
     if is_known:
         server.deliver(ALICE)
     server.home("alice").rename(server.home("alice").with_name("moved"))
@@ -147,10 +84,10 @@ def test_a_home_that_is_not_there_is_deferred(is_known: bool, server: Server) ->
     assert all_delivered(server.deliver(ALICE))
 
 
-def test_every_directory_on_the_way_is_durable(server: Server) -> None:
+def test_every_directory_on_the_way_is_durable(server: HomeServer) -> None:
     server.deliver(ALICE)
     synced = [call.place for call in server.homes.disks["alice"].made("sync")]
-    assert synced[:3] == [".", "mail", "mail/inbox"]
+    assert synced[:4] == ["..", ".", "mail", "mail/inbox"]
     assert synced[-1] == "mail/inbox/new"
     server.homes.disks["alice"].calls.clear()
     server.deliver(ALICE)
@@ -159,7 +96,7 @@ def test_every_directory_on_the_way_is_durable(server: Server) -> None:
 
 
 def test_the_file_system_is_synced_once_for_all(tmp_path: Path) -> None:
-    server = Server(tmp_path, mode="syncfs")
+    server = HomeServer(tmp_path, mode="syncfs")
     server.homes.has_syncfs = True
     assert all_delivered(server.deliver(ALICE, BOB, CAROL))
     disks = (server.disk, *server.homes.disks.values())
@@ -167,7 +104,7 @@ def test_the_file_system_is_synced_once_for_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["moved", "replaced", "link"])
-def test_a_maildir_that_its_user_moved(change: str, server: Server) -> None:
+def test_a_maildir_that_its_user_moved(change: str, server: HomeServer) -> None:
     server.deliver(ALICE)
     maildir = server.maildir("alice")
     maildir.rename(maildir.with_name("old"))
@@ -190,7 +127,7 @@ def test_a_maildir_that_its_user_moved(change: str, server: Server) -> None:
 def test_no_file_has_a_name_in_two_hands(
     has_delivered_to: bool, is_spilled: bool, first: Recipient, tmp_path: Path
 ) -> None:
-    server = Server(tmp_path, has_delivered_to=has_delivered_to)
+    server = HomeServer(tmp_path, has_delivered_to=has_delivered_to)
     erin = to("erin", "erin@example.org")
     others = [one for one in (ALICE, BOB, CAROL, erin) if one is not first]
     assert all_delivered(server.deliver(first, *others, is_spilled=is_spilled))
@@ -209,7 +146,7 @@ def test_no_file_has_a_name_in_two_hands(
 # Repetitions.
 
 
-def test_a_repetition_is_found_in_a_home(server: Server) -> None:
+def test_a_repetition_is_found_in_a_home(server: HomeServer) -> None:
     (first,) = server.deliver(ALICE)
     server.unconfirmed.abandon(first.key)
     (second,) = server.deliver(ALICE)
@@ -223,7 +160,7 @@ def test_a_repetition_is_found_in_a_home(server: Server) -> None:
 
 
 def test_so_many_homes_are_kept_open(tmp_path: Path) -> None:
-    server = Server(tmp_path, most_open=2)
+    server = HomeServer(tmp_path, most_open=2)
     before = open_descriptors()
     for name in ("alice", "bob", "alice", "dave"):
         assert all_delivered(server.deliver(to(name)))
@@ -236,7 +173,7 @@ def test_so_many_homes_are_kept_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["open_root", "create"])
-def test_all_are_closed_where_descriptors_are_scarce(kind: str, server: Server) -> None:
+def test_all_are_closed_where_descriptors_are_scarce(kind: str, server: HomeServer) -> None:
     before = open_descriptors()
     server.deliver(ALICE, BOB)
     if kind == "open_root":
@@ -256,7 +193,7 @@ def _too_many(*_: object) -> int:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
-def test_another_fault_closes_nothing(server: Server) -> None:
+def test_another_fault_closes_nothing(server: HomeServer) -> None:
     server.deliver(BOB)
     before = open_descriptors()
     server.deliver(ALICE)
@@ -265,7 +202,7 @@ def test_another_fault_closes_nothing(server: Server) -> None:
     assert open_descriptors() == before + 2
 
 
-def test_a_user_whose_rights_have_changed(server: Server) -> None:
+def test_a_user_whose_rights_have_changed(server: HomeServer) -> None:
     server.deliver(ALICE)
     before, disk = open_descriptors(), server.homes.disks["alice"]
     user = user_at(server.home("alice"))
@@ -279,7 +216,7 @@ def test_a_user_whose_rights_have_changed(server: Server) -> None:
     assert open_descriptors() == before
 
 
-def test_two_names_of_one_user(server: Server) -> None:
+def test_two_names_of_one_user(server: HomeServer) -> None:
     server.homes.users_there["al"] = server.homes.users_there["alice"]
     assert all_delivered(server.deliver(ALICE, to("al")))
     assert len(server.homes.new("alice")) == 1
@@ -289,7 +226,7 @@ def test_two_names_of_one_user(server: Server) -> None:
 
 
 @pytest.fixture
-def leftovers(server: Server) -> list[Path]:
+def leftovers(server: HomeServer) -> list[Path]:
     tmp = server.maildir("alice") / "tmp"
     tmp.mkdir(parents=True)
     files = [tmp / "old", tmp / "young"]
@@ -299,7 +236,7 @@ def leftovers(server: Server) -> list[Path]:
     return files
 
 
-def test_it_is_swept_when_a_home_is_opened(server: Server, leftovers: list[Path]) -> None:
+def test_it_is_swept_when_a_home_is_opened(server: HomeServer, leftovers: list[Path]) -> None:
     old, young = leftovers
     assert all_delivered(server.deliver(ALICE))
     assert (old.exists(), young.exists()) == (False, True)
@@ -309,7 +246,7 @@ def test_it_is_swept_when_a_home_is_opened(server: Server, leftovers: list[Path]
     assert old.exists(), "once for each time that it is opened"
 
 
-def test_a_sweep_that_fails_hurts_nobody(server: Server, leftovers: list[Path]) -> None:
+def test_a_sweep_that_fails_hurts_nobody(server: HomeServer, leftovers: list[Path]) -> None:
     shutil.rmtree(server.maildir("alice"))
     server.maildir("alice").symlink_to("/etc")
     (outcome,) = server.deliver(ALICE)
@@ -322,7 +259,7 @@ def test_a_sweep_that_fails_hurts_nobody(server: Server, leftovers: list[Path]) 
 # What RCPT asks.
 
 
-def test_a_look_creates_nothing(server: Server) -> None:
+def test_a_look_creates_nothing(server: HomeServer) -> None:
     server.homes.look(server.homes.users_there["alice"])
     assert list(server.home("alice").iterdir()) == []
     server.deliver(ALICE)
@@ -330,7 +267,7 @@ def test_a_look_creates_nothing(server: Server) -> None:
 
 
 @pytest.mark.parametrize("trap", ["home", "mail", "inbox"])
-def test_a_look_says_what_delivery_would(trap: str, server: Server) -> None:
+def test_a_look_says_what_delivery_would(trap: str, server: HomeServer) -> None:
     server.deliver(ALICE)
     maildir = server.maildir("alice")
     path = {"home": server.home("alice"), "mail": maildir.parent, "inbox": maildir}[trap]
@@ -349,7 +286,7 @@ def test_the_disk_is_the_user_s() -> None:
     assert isinstance(homes.disk(alice), HomeDisk)
 
 
-def test_the_check_is_that_of_rights(server: Server) -> None:
+def test_the_check_is_that_of_rights(server: HomeServer) -> None:
     server.homes.check()
     assert server.homes.kernel.calls
     assert server.homes.kernel.is_ours
