@@ -231,11 +231,20 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
         while walk:
             _tell(f"  {walk.pop(0)}")
         for mailbox in verdict.mailboxes:
-            _tell(f"  delivered to mailbox {mailbox} in {wiring.folder(settings, mailbox)}")
+            _tell(f"  delivered to mailbox {mailbox} in {_folder(settings, mailbox)}")
         if verdict.reason:
             _tell(f"  because of {verdict.reason}")
         code = code or _EXIT_BY_VERDICT[verdict.kind]
     return code
+
+
+def _folder(settings: Config, mailbox: str) -> str:
+    from . import wiring
+
+    try:
+        return str(wiring.folder(settings, mailbox))
+    except (OSError, DeliveryError) as error:
+        return f"no folder: {error}"
 
 
 def _mailbox_add(settings: Config, texts: list[str]) -> int:

@@ -69,8 +69,10 @@ def store(config: Config, directories: MaildirTree) -> MaildirStore:
 
 def homes(config: Config) -> Homes | None:
     """Those of the system's users, if they get mail."""
-    if "passwd" not in config.lmtp_recipient_hooks:
-        return None
+    return _homes(config) if "passwd" in config.lmtp_recipient_hooks else None
+
+
+def _homes(config: Config) -> Homes:
     users = Users(config.lmtp_passwd_minimum_uid)
     return Homes(users, config.lmtp_passwd_maildir, Rights())
 
@@ -128,8 +130,7 @@ def verifier(
 
     def passwd(_: Config) -> RecipientVerifier:
         domains = config.lmtp_passwd_domains or {config.lmtp_default_domain}
-        assert private  # noqa: S101 - there are homes where the hook is named
-        return PasswdVerifier(domains, private)
+        return PasswdVerifier(domains, private or _homes(config))
 
     seconds = config.lmtp_hook_timeout
     reader = AnswerReader(config.lmtp_default_domain, rules)

@@ -36,6 +36,7 @@ _RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH
 _RESOLVE = _RESOLVE_NO_XDEV | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_CANNOT_BE_SYNCED = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EROFS)
 _LEADS_ELSEWHERE = (errno.ELOOP, errno.ENOTDIR, errno.EXDEV)
 # Before Linux 5.6; and what filters of system calls say that are as old.
 _HAS_NO_OPENAT2 = (errno.ENOSYS, errno.EPERM)
@@ -132,17 +133,19 @@ class HomeDisk(Disk):
     def sync_above(self, root: int) -> None:
         """fsync where the home's name stands: somebody may have become a user a moment ago.
 
-        With our own rights, for users cannot read every /home, and without where we cannot either:
-        the common file systems keep the name of a directory that keeps a file.
+        With our own rights, for users cannot read every /home; and not where we cannot either, or
+        where it is a map of autofs and not on a disk. The common file systems keep the name of a
+        directory that keeps a file.
         """
         try:
             above = os.open("..", _DIRECTORY, dir_fd=root)
-        except PermissionError:
-            return
-        try:
-            super().sync(above)
-        finally:
-            posix.close(above)
+            try:
+                super().sync(above)
+            finally:
+                posix.close(above)
+        except OSError as error:
+            if error.errno not in _CANNOT_BE_SYNCED:
+                raise
 
     def open_directory(self, name: str, parent: int) -> int:
         """Open a directory below another.

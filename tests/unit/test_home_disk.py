@@ -163,25 +163,26 @@ def test_where_the_home_s_name_stands_is_no_business_of_its_user(
     assert kernel.calls == []
 
 
-def test_it_is_done_without_where_nobody_may_look(
-    disk: HomeDisk, root: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("call", ["open", "fsync"])
+@pytest.mark.parametrize(
+    ("number", "is_fault"),
+    [
+        (errno.EACCES, False),  # nobody may look
+        (errno.EINVAL, False),  # autofs
+        (errno.EROFS, False),
+        (errno.EIO, True),
+    ],
+)
+def test_it_is_done_where_it_can_be(
+    number: int, is_fault: bool, call: str, disk: HomeDisk, root: int
 ) -> None:
-    def refuse_to_open(*_: object, **__: object) -> int:
-        raise PermissionError(errno.EACCES, "x")
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
 
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "open", refuse_to_open)
+    refusal = pytest.raises(OSError, match="error") if is_fault else contextlib.nullcontext()
+    with pytest.MonkeyPatch.context() as patched, refusal:
+        patched.setattr(os, call, fail)
         disk.sync_above(root)
-
-
-def test_a_fault_there_is_one(disk: HomeDisk, root: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: int) -> None:
-        raise OSError(errno.EIO, "x")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", fail)
-        with pytest.raises(OSError, match="x"):
-            disk.sync_above(root)
 
 
 # Names.
