@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..failures import StoreError
+from ..failures import HomeError, StoreError
 from .home_disk import HomeDisk
 from .layout import Layout
 from .maildir import MaildirDelivery, MaildirStore
@@ -26,6 +26,8 @@ from .sweep import ABANDONED_SECONDS
 from .tree import MaildirTree
 from .users import User, Users
 
+PATIENCE_SECONDS = 1.0
+"""With a look at a home that another one is waiting for already."""
 MOST_OPEN = 200
 """Homes whose Maildir is kept open, two descriptors each."""
 
@@ -45,17 +47,27 @@ def mailbox_of(name: str) -> str:
 class Homes:
     """Where the users' Maildirs are. Any thread may use it."""
 
-    def __init__(self, users: Users, path: str, rights: Rights) -> None:
+    def __init__(
+        self,
+        users: Users,
+        path: str,
+        rights: Rights,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Homes with a Maildir each.
 
         Args:
             users: who has one.
             path: of the Maildir, below the home.
             rights: lends us those of each user.
+            clock: monotonic seconds.
         """
         self.users = users
         self.layout = Layout(path)
         self._rights = rights
+        self._clock = clock
+        self._looks: dict[str, float] = {}
+        """When the look at a home began that has no end yet."""
 
     def check(self) -> None:
         """Whether delivery as other users is possible at all.
@@ -70,9 +82,10 @@ class Homes:
 
         Raises:
             OSError: nobody can tell.
-            StoreError: there is no such user.
+            StoreError: there is no such user, or the home does not answer.
         """
         user = self.users.recall(mailbox.removeprefix(_SIGN))
+        self._check_answers(user)
         return user, (str(user.ids.uid), user.home, *self.layout.parts(mailbox))
 
     def folder(self, mailbox: str) -> Path:
@@ -91,20 +104,34 @@ class Homes:
     def look(self, user: User) -> None:
         """Say what delivery would say of the home, and create nothing.
 
+        One that does not answer costs the first who looks his time, and hardly anybody after him:
+        otherwise a single user could have the hook held to be down for all.
+
         Raises:
             OSError, StoreError: mail cannot be put there now.
         """
-        tree, parts = MaildirTree(Path(user.home), self.disk(user)), self.layout.parts(user.name)
-        for name in ("tmp", "new"):
-            with suppress(FileNotFoundError), tree.opened((*parts, name)):
-                pass  # or it is made; a home that is not there is another error
+        self._check_answers(user)
+        self._looks.setdefault(user.home, self._clock())
+        parts = self.layout.parts(user.name)
+        try:
+            tree = MaildirTree(Path(user.home), self.disk(user))
+            for name in ("tmp", "new"):
+                # What is missing would be made; a home that is missing is another error.
+                with suppress(FileNotFoundError), tree.opened((*parts, name)):
+                    pass
+        finally:
+            self._looks.pop(user.home, None)
+
+    def _check_answers(self, user: User) -> None:
+        since = self._looks.get(user.home)
+        if since is not None and self._clock() - since > PATIENCE_SECONDS:
+            raise HomeError(f"~{user.name}: {user.home} does not answer")
 
 
 class _Home(NamedTuple):
     """A user's home that mail was put into."""
 
     user: User
-    tree: MaildirTree
     store: MaildirStore
 
 
@@ -188,7 +215,7 @@ class HomeStore:
         known = self._opened.pop(place, None)
         if known:
             self._outdated.append(known)
-        self._opened[place] = _Home(user, tree, store)
+        self._opened[place] = _Home(user, store)
         # What an earlier process has left there; a home that is kept open has nothing new.
         oldest = self._clock() - ABANDONED_SECONDS
         with suppress(OSError, StoreError), tree.opened((*_below(place), "tmp")) as tmp:

@@ -10,7 +10,15 @@ import pytest
 
 from tests.support import components
 from tests.support.client import Client, stuffed
-from tests.support.homes import DELIVERED, Site, deliver, root_server, settings, status_of
+from tests.support.homes import (
+    DELIVERED,
+    UNVERIFIED,
+    Site,
+    deliver,
+    root_server,
+    settings,
+    status_of,
+)
 from tests.support.lossy_mount import LossyMount, require
 from tests.support.promises import breaches
 from tests.support.server import Server
@@ -70,6 +78,24 @@ def test_a_home_that_hangs_stops_no_other_mail(site: Site, mount: LossyMount) ->
                     assert deliver(running, "carol@example.org") == [DELIVERED]
                 assert status_of(waiting.reply()) == DELIVERED
             assert len(grace.messages()) == 2
+    finally:
+        site.accounts.remove(grace.name)
+
+
+def test_a_home_that_hangs_is_no_fault_of_all_others(site: Site, mount: LossyMount) -> None:
+    """Asked for again and again: the hook is not held to be down, and only one thread is lost."""
+    (mount.path / "home").mkdir()
+    grace = site.accounts.add("g", home=mount.path / "home")
+    try:
+        with root_server(site, lmtp_hook_timeout=2, lmtp_hook_faults=2) as running:
+            with mount.stopped():
+                found = [deliver(running, grace.address)[0] for _ in range(5)]
+                assert found == [UNVERIFIED] * 5
+                assert deliver(running, site.alice.address) == [DELIVERED]
+                assert "hook-down" not in running.log
+                assert running.log.count("no answer within 2 s") == 1
+                assert running.log.count("does not answer") == 4
+            wait_for(lambda: deliver(running, grace.address) == [DELIVERED], 20, "the home")
     finally:
         site.accounts.remove(grace.name)
 

@@ -11,7 +11,7 @@ import pytest
 
 from lmtpd.delivery.agent import Outcome
 from lmtpd.delivery.home_disk import HomeDisk
-from lmtpd.delivery.homes import Homes, is_home, mailbox_of
+from lmtpd.delivery.homes import PATIENCE_SECONDS, Homes, is_home, mailbox_of
 from lmtpd.delivery.rights import Rights
 from lmtpd.delivery.sweep import ABANDONED_SECONDS
 from lmtpd.delivery.users import Users
@@ -278,6 +278,32 @@ def test_a_look_says_what_delivery_would(trap: str, server: HomeServer) -> None:
         server.homes.look(server.homes.users_there["alice"])
     (outcome,) = server.deliver(ALICE)
     assert str(outcome.cause) == str(told.value)
+
+
+def test_a_home_that_does_not_answer_is_not_waited_for_by_all(
+    server: HomeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor by a delivery; when it answers at last, all is well."""
+    now, homes = 1000.0, server.homes
+    homes._clock = lambda: now
+    alice, real = homes.users_there["alice"], FaultyDisk.open_root
+
+    def hang(disk: FaultyDisk, path: Path) -> int:
+        """While this call is under way others come."""
+        nonlocal now
+        monkeypatch.setattr(FaultyDisk, "open_root", real)
+        homes.find("~alice")
+        now += PATIENCE_SECONDS + 0.1
+        with pytest.raises(HomeError, match="does not answer"):
+            homes.look(alice)
+        alices, bobs = server.deliver(ALICE, BOB)
+        assert (alices.reply.code, bobs.reply.code) == (451, 250)
+        return real(disk, path)
+
+    monkeypatch.setattr(FaultyDisk, "open_root", hang)
+    homes.look(alice)
+    homes.look(alice)
+    assert all_delivered(server.deliver(ALICE))
 
 
 def test_the_disk_is_the_user_s() -> None:
