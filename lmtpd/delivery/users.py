@@ -81,11 +81,13 @@ def ask(name: str, library: ctypes.CDLL | None = None) -> User | None:
 
 def _groups(libc: ctypes.CDLL, name: bytes, gid: int) -> tuple[int, ...]:
     """All groups of a user; a service that fails makes them fewer, never more."""
-    count = ctypes.c_int(32)
-    while True:
-        groups = (ctypes.c_uint32 * count.value)()
+    room, count = 0, ctypes.c_int(32)
+    while count.value > room:
+        room = count.value
+        groups = (ctypes.c_uint32 * room)()
         if libc.getgrouplist(name, ctypes.c_uint32(gid), groups, ctypes.byref(count)) >= 0:
             return tuple(groups[: count.value])
+    raise OSError(errno.ENOMEM, f"{os.strerror(errno.ENOMEM)} (getgrouplist)")
 
 
 @functools.cache

@@ -81,6 +81,13 @@ def test_many_groups() -> None:
     assert len(user.ids.groups) == 1000
 
 
+def test_groups_that_cannot_be_had() -> None:
+    library = Library()
+    library.getgrouplist = lambda *_: -1  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="getgrouplist"):
+        asked(library)
+
+
 def test_no_home() -> None:
     library = Library()
     library.home = None
