@@ -14,8 +14,8 @@ from .delivery.agent import DeliveryAgent, Job, Outcome
 from .delivery.commit import CommitMode, GroupCommit
 from .delivery.disk import Disk
 from .delivery.duplicates import Duplicates, Unconfirmed
-from .delivery.homes import Homes, HomeStore, is_home
-from .delivery.layout import Layout
+from .delivery.homes import Homes, HomeStore
+from .delivery.layout import Layout, is_home
 from .delivery.maildir import MaildirStore
 from .delivery.message import Message
 from .delivery.rights import Rights

@@ -1,8 +1,8 @@
 """Homes: the Maildirs of the system's users, behind the contract of a store.
 
-The mailbox `~alice` is the Maildir in the home of the user alice. No address has that form, for a
-mailbox that is one holds an `@`. HomeStore takes all mailboxes: homes are its own, and everything
-else goes to the store that it was given, so that one message may reach both kinds.
+The mailbox `~alice` is the Maildir in the home of the user alice. HomeStore takes all mailboxes:
+homes are its own, and everything else goes to the store that it was given, so that one message may
+reach both kinds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..failures import HomeError, StoreError
 from .home_disk import HomeDisk
-from .layout import Layout
+from .layout import Layout, is_home, user_of
 from .maildir import MaildirDelivery, MaildirStore
 from .message import Message
 from .rights import Rights
@@ -30,18 +30,6 @@ PATIENCE_SECONDS = 1.0
 """With a look at a home that another one is waiting for already."""
 MOST_OPEN = 200
 """Homes whose Maildir is kept open, two descriptors each."""
-
-_SIGN = "~"
-
-
-def is_home(mailbox: str) -> bool:
-    """Whether it is a user's; every address has an `@`, and may begin with a `~`."""
-    return mailbox.startswith(_SIGN) and "@" not in mailbox
-
-
-def mailbox_of(name: str) -> str:
-    """The mailbox of the user of this name."""
-    return _SIGN + name
 
 
 class Homes:
@@ -84,7 +72,7 @@ class Homes:
             OSError: nobody can tell.
             StoreError: there is no such user, or the home does not answer.
         """
-        user = self.users.recall(mailbox.removeprefix(_SIGN))
+        user = self.users.recall(user_of(mailbox))
         self._check_answers(user)
         return user, (str(user.ids.uid), user.home, *self.layout.parts(mailbox))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from ..delivery.homes import Homes, mailbox_of
+from ..delivery.homes import Homes
+from ..delivery.layout import home_of
 from ..failures import StoreError
 from ..protocol.address import Address
 from .verdict import RcptContext, Verdict
@@ -44,4 +45,4 @@ class PasswdVerifier:
             self._homes.look(user)
         except (OSError, StoreError) as error:
             return Verdict.defer(f"{type(error).__name__}: {error}")
-        return Verdict.accept(mailbox_of(user.name))
+        return Verdict.accept(home_of(user.name))

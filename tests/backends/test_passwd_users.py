@@ -99,6 +99,22 @@ def test_other_domains_and_another_place(site: Site) -> None:
     assert len(list((site.alice.home / "mail/in/new").iterdir())) == 1
 
 
+def test_a_table_leads_to_homes(site: Site, tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    names = site.alice.name, site.bob.name
+    table.write_text(
+        f"team@example.org ~{names[0]}, ~{names[1]}\n"
+        f"half@example.org ~{names[0]}, ~no-such-user\n"
+        "system@example.org ~root\n"
+    )
+    more = {"lmtp_recipient_hooks": "table;passwd", "lmtp_recipient_table": table}
+    with root_server(site, **more) as running:
+        everybody = ("team@example.org", "half@example.org", "system@example.org")
+        assert deliver(running, *everybody) == [DELIVERED, MISCONFIGURED, MISCONFIGURED]
+    check_owned(site.alice)
+    check_owned(site.bob)
+
+
 # Homes that are not as they should be.
 
 

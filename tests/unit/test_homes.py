@@ -11,7 +11,7 @@ import pytest
 
 from lmtpd.delivery.agent import Outcome
 from lmtpd.delivery.home_disk import HomeDisk
-from lmtpd.delivery.homes import PATIENCE_SECONDS, Homes, is_home, mailbox_of
+from lmtpd.delivery.homes import PATIENCE_SECONDS, Homes
 from lmtpd.delivery.rights import Rights
 from lmtpd.delivery.sweep import ABANDONED_SECONDS
 from lmtpd.delivery.users import Users
@@ -31,13 +31,6 @@ def server(tmp_path: Path) -> HomeServer:
 
 def all_delivered(outcomes: tuple[Outcome, ...]) -> bool:
     return all(outcome.reply.is_success for outcome in outcomes)
-
-
-def test_names() -> None:
-    assert mailbox_of("alice") == "~alice"
-    assert is_home("~alice")
-    for address in ("alice@example.org", "~alice@example.org", "alice", ""):
-        assert not is_home(address)
 
 
 def test_homes_and_others_get_their_copies(server: HomeServer) -> None:
