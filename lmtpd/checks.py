@@ -268,6 +268,7 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-exec-command",), _no_program),
     _idle("sql", "lmtp-sql-url"),
     _idle("ldap", "lmtp-ldap-url"),
+    _idle("passwd", "lmtp-passwd-domains"),
     Check(("lmtp-sql-url", "lmtp-sql-ca-file"), _data_base_in_clear),
     Check(("lmtp-ldap-url", "lmtp-ldap-starttls"), _directory_in_clear),
     Check(("lmtp-fail-open-domains",), _fails_open),

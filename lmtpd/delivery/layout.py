@@ -26,6 +26,24 @@ _ENCODED = re.compile(r"%(?:2e|2f|5c|00)", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+_HOME = "~"
+
+
+def is_home(mailbox: str) -> bool:
+    """Whether it is that of a user of the system: `~alice`; an address has an `@`."""
+    return mailbox.startswith(_HOME) and "@" not in mailbox
+
+
+def home_of(user: str) -> str:
+    """The mailbox of a user of the system."""
+    return _HOME + user
+
+
+def user_of(mailbox: str) -> str:
+    """Whose home it is."""
+    return mailbox.removeprefix(_HOME)
+
+
 class Layout:
     """The template of `lmtp-maildir-path`, `{domain}/{local}` as a rule."""
 

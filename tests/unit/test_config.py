@@ -257,6 +257,7 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
         ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not used"),
         ("lmtp-ldap-url = ldaps://x", {}, "lmtp-ldap-url: is not used"),
+        ("lmtp-passwd-domains = a.example", {}, "lmtp-passwd-domains: is not used"),
         (
             f"lmtp-ldap-url = ldap://ldap.example.org\n{LDAP}",
             {},
