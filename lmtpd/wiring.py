@@ -29,6 +29,7 @@ from .recipients.fail_open import FailOpen
 from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
+from .recipients.memory import Memory
 from .recipients.policy import Policy
 from .recipients.postfix_map import PostfixMap
 from .recipients.process import Deadline, Event, Process, Report
@@ -250,7 +251,15 @@ def services(
     def kept_up(table: TableFile) -> None:
         runtime.repeat(LOOK_S, lambda: table.refresh(runtime.offload))
 
+    guarded: list[GuardedHook] = []
+
+    def noted(hook: GuardedHook) -> GuardedHook:
+        guarded.append(hook)
+        return hook
+
     directories = tree(config, disk)
+    asking = process(runtime.within, runtime.new_event, runtime.log.line)
+    chain = verifier(config, directories, asking, noted, kept_up)
     quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
     mailboxes = store(config, directories)
     agent = DeliveryAgent(
@@ -272,12 +281,8 @@ def services(
             xforward=config.lmtp_xforward,
         ),
         trust=config.lmtp_trusted_ips,
-        verifier=verifier(
-            config,
-            directories,
-            process(runtime.within, runtime.new_event, runtime.log.line),
-            kept_up=kept_up,
-        ),
+        verifier=chain,
+        memory=Memory(guarded, _rules(config)),
         agent=agent,
         deliver=runtime.delivering(agent),
         unconfirmed=unconfirmed,

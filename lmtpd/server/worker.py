@@ -26,6 +26,7 @@ from ..session import Session
 from .acceptor import Acceptor
 from .balance import Balance
 from .channel import Channel
+from .commands import answer
 from .committer import Committer
 from .threads import Threads
 from .tls import context_for
@@ -112,9 +113,13 @@ class Worker:
         self._log.flush()
 
     def _watch(self, channel: Channel) -> None:
-        """Without the supervisor nobody would stop us or take our place: finish, and go."""
-        socket.wait_read(channel.fileno())
-        self._stopping.set()
+        """Carry out commands. Without the supervisor nobody would stop us: finish, and go."""
+        try:
+            while (heard := _heard(channel)) != "":
+                number, _, line = heard.partition(" ")
+                channel.say(f"{number} {answer(line, self._services.memory)}")
+        finally:
+            self._stopping.set()
 
     # One connection.
 
@@ -183,6 +188,15 @@ class Worker:
             if removed:
                 self._log.line("swept", files=removed)
             gevent.sleep(SWEEP_SECONDS)
+
+
+def _heard(channel: Channel) -> str:
+    """What the supervisor says; empty when it is gone."""
+    while True:
+        socket.wait_read(channel.fileno())
+        heard = channel.hear()
+        if heard is not None:
+            return heard
 
 
 def _repeat(seconds: float, function: Callable[[], object]) -> None:
