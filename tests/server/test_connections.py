@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from tests.server.conftest import tls_settings
 from tests.support.certificates import Certificate
 from tests.support.client import Client
 from tests.support.processes import accepts
-from tests.support.server import Server
+from tests.support.server import PROJECT, Server
 from tests.support.waiting import wait_for
 
 _SOON_S = 10.0
@@ -108,6 +110,37 @@ def test_twenty_clients_at_once(server: Server) -> None:
         assert [reply.code for reply in one.replies(4)] == [250, 250, 354, 250]
         one.close()
     assert len(server.messages("alice@example.org")) == 20
+
+
+_A_QUICK_CLIENT = """
+import socket
+import time
+
+from lmtpd.server import patch
+
+patch()
+import gevent
+
+from lmtpd.server.transport import TURN_SECONDS, SocketTransport
+
+ours, theirs = socket.socketpair()
+transport = SocketTransport(ours, 10.0, None)
+others = gevent.spawn(lambda: None)
+for _ in range(20):
+    theirs.sendall(b"NOOP")
+    assert transport.recv() == b"NOOP"
+    end = time.monotonic() + TURN_SECONDS
+    while time.monotonic() < end:
+        pass
+print("served" if others.ready() else "not served")
+"""
+
+
+def test_a_client_that_never_pauses_does_not_keep_others_waiting() -> None:
+    """It has always said more by the time that the last of it is answered."""
+    command = [sys.executable, "-c", _A_QUICK_CLIENT]
+    told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=30)
+    assert told.stdout == "served\n", told.stderr
 
 
 @pytest.mark.parametrize("kind", ["Waiting", "Blocking"])
