@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import signal
 import socket as plain_socket
+import time
 from collections.abc import Callable
 
 import gevent
@@ -169,9 +170,13 @@ class Worker:
         for acceptor in self._acceptors:
             acceptor.close()  # not stop(): that kills busy sessions after a second
         self._interrupt(lambda session: session.is_idle)
-        self._greenlets.join(timeout=min(QUIT_SECONDS, self._config.lmtp_drain_timeout))
-        self._interrupt(lambda session: session.is_between_transactions)
-        self._greenlets.join(timeout=self._config.lmtp_drain_timeout)
+        end = time.monotonic() + self._config.lmtp_drain_timeout
+        while self._greenlets and (left := end - time.monotonic()) > 0:
+            # Those who have had their final reply by now have until then to say QUIT.
+            silent = {one for one in self._sessions if one.is_between_transactions}
+            self._greenlets.join(timeout=min(QUIT_SECONDS, left))
+            still = {one for one in silent if one.is_between_transactions}
+            self._interrupt(still.__contains__)
         self._interrupt(lambda _: True)
         self._greenlets.join(timeout=LAST_WORDS_SECONDS)
         if self._greenlets:

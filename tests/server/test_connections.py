@@ -194,6 +194,21 @@ class TestStopping:
         assert server.stop() == 0
         assert len(server.messages("alice@example.org")) == 1
 
+    def test_one_that_is_done_later_than_others_is_not_kept_waiting(self, server: Server) -> None:
+        server.mailbox("alice@example.org")
+        with greeted(server) as early, greeted(server) as late:
+            for client in early, late:
+                open_transaction(client)
+                assert client.command("DATA").code == 354
+            early.send(b"Subject: first\r\n\r\n.\r\n")
+            assert early.reply().code == 250
+            server.terminate()
+            assert early.reply().code == 421
+            late.send(b"Subject: last\r\n\r\n.\r\n")
+            # Before the client loses its patience, which is shorter than lmtp-drain-timeout.
+            assert [reply.code for reply in late.replies(2)] == [250, 421]
+        assert server.stop() == 0
+
     def test_patience_ends(self, tmp_path: Path) -> None:
         with Server(tmp_path, lmtp_drain_timeout=1) as server:
             server.mailbox("alice@example.org")
