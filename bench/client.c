@@ -5,7 +5,9 @@
  * It sends one message file again and again to the mailboxes u000, u001, ... round-robin. MAIL, all
  * RCPT and DATA leave in one write, the message after the 354, and then it waits for one final reply
  * for each recipient (RFC 2033 4.2). A reply that is not the expected one ends the whole run with
- * exit status 1: a rate in which refusals are counted says nothing.
+ * exit status 1: a rate in which refusals are counted says nothing. With --probe it asks whether
+ * recipients exist, as Postfix does: RSET stands for DATA, and a RCPT that is accepted counts as a
+ * recipient; none is acknowledged in "acknowledged", for nothing may be in the files.
  *
  * It says on stdout, a line each:
  *   idle-open N       the idle connections stand; a line on stdin lets it go on
@@ -72,7 +74,7 @@ static struct {
     const char *message_path, *domain;
     int port, connections, idle, recipients, mailboxes;
     double warmup, seconds;
-    bool is_new_each, is_tls;
+    bool is_new_each, is_tls, is_probe;
     int64_t limit;
 } options = {.domain = "bench.test", .connections = 1, .recipients = 1, .mailboxes = 100,
              .warmup = 0.5, .seconds = 3, .limit = INT64_MAX};
@@ -258,7 +260,7 @@ static void begin_message(struct connection *c) {
     for (int i = 0; i < options.recipients; i++)
         end += sprintf(end, "RCPT TO:<u%03d@%s>\r\n", (c->first_mailbox + i) % options.mailboxes,
                        options.domain);
-    end += sprintf(end, "DATA\r\n");
+    end += sprintf(end, options.is_probe ? "RSET\r\n" : "DATA\r\n");
     c->state = ENVELOPE;
     c->replies = 0;
     c->started = now();
@@ -312,11 +314,23 @@ static void start_tls(struct connection *c) {
     shake_hands(c);
 }
 
+static void after_transaction(struct connection *c) {
+    record(c);
+    if (options.is_new_each) quit(c);
+    else begin_message(c);
+}
+
 static void on_envelope_reply(struct connection *c, int code, const char *line) {
     bool is_last = c->replies == options.recipients + 1;
-    if (code != (is_last ? 354 : 250)) fail("%s: %s", is_last ? "DATA" : "MAIL or RCPT", line);
+    if (code != (is_last && !options.is_probe ? 354 : 250))
+        fail("%s: %s", is_last ? "DATA or RSET" : "MAIL or RCPT", line);
     c->replies++;
     if (!is_last) return;
+    if (options.is_probe) {
+        if (run.is_measuring) run.recipients += options.recipients;
+        after_transaction(c);
+        return;
+    }
     c->state = BODY;
     c->replies = 0;
     send_octets(c, run.message, run.message_length);
@@ -327,9 +341,7 @@ static void on_final_reply(struct connection *c, int code, const char *line) {
     run.acknowledged[(c->first_mailbox + c->replies) % options.mailboxes]++;
     if (run.is_measuring) run.recipients++;
     if (++c->replies < options.recipients) return;
-    record(c);
-    if (options.is_new_each) quit(c);
-    else begin_message(c);
+    after_transaction(c);
 }
 
 static void on_reply(struct connection *c, int code, const char *line) {
@@ -543,7 +555,7 @@ static void prepare(void) {
 static void usage(void) {
     fputs("usage: client --port P --message FILE [--connections N] [--recipients N]\n"
           "              [--mailboxes N] [--domain D] [--warmup S] [--seconds S] [--limit N]\n"
-          "              [--idle N] [--new-each] [--tls]\n", stderr);
+          "              [--idle N] [--new-each] [--tls] [--probe]\n", stderr);
     exit(64);
 }
 
@@ -553,6 +565,7 @@ static void read_options(int count, char **words) {
         {"recipients", 1, NULL, 'r'}, {"mailboxes", 1, NULL, 'b'}, {"domain", 1, NULL, 'd'},
         {"warmup", 1, NULL, 'w'},     {"seconds", 1, NULL, 's'},  {"limit", 1, NULL, 'l'},
         {"idle", 1, NULL, 'i'},       {"new-each", 0, NULL, 'n'}, {"tls", 0, NULL, 't'},
+        {"probe", 0, NULL, 'P'},
         {NULL, 0, NULL, 0}};
     int letter;
     while ((letter = getopt_long(count, words, "", known, NULL)) != -1) {
@@ -569,6 +582,7 @@ static void read_options(int count, char **words) {
         case 'i': options.idle = atoi(optarg); break;
         case 'n': options.is_new_each = true; break;
         case 't': options.is_tls = true; break;
+        case 'P': options.is_probe = true; break;
         default: usage();
         }
     }

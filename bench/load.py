@@ -115,4 +115,5 @@ class Load:
         for name, value in options.items():
             words += [f"--{name}", str(value)]
         words += ["--new-each"] if scenario.is_new_each else []
+        words += ["--probe"] if scenario.is_probe else []
         return words + (["--tls"] if scenario.is_tls else [])

@@ -54,7 +54,7 @@ class Peer:
 def all_peers(floor: Path) -> dict[str, Peer]:
     """Every peer by its name; `floor` is the program built from floor.c."""
     peers = (
-        Peer("lmtpd", None, _lmtpd),
+        Peer("lmtpd", None, lmtpd),
         Peer("dovecot", _DOVECOT_OWNER, _dovecot),
         Peer("aiosmtpd", None, _aiosmtpd),
         Peer("floor", None, lambda place, _: [str(floor), str(place.port), str(place.root)]),
@@ -80,7 +80,7 @@ def lmtpd_can_link() -> bool:
     return "--lmtp-delivered-to" in text
 
 
-def _lmtpd(place: Place, scenario: Scenario) -> list[str]:
+def lmtpd(place: Place, scenario: Scenario) -> list[str]:
     """As shipped: verification, trace fields, log, one worker for each processor."""
     words = [sys.executable, "lmtpd.py", "serve", "--lmtp-port", str(place.port)]
     words += ["--lmtp-maildir-root", str(place.root)]

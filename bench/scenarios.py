@@ -38,6 +38,8 @@ class Scenario:
     is_new_each: bool = False
     is_tls: bool = False
     idle: int = 0
+    is_probe: bool = False
+    """Whether recipients are asked for and no message is sent (bench/verified.py)."""
     linked: bool = False
     """Whether lmtpd is told to write no Delivered-To, so that copies can share one inode."""
     counts_syncs: bool = False

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from . import __version__, config, recipes, try_it
 from .config import Config, ConfigError
 from .failures import DeliveryError
-from .log import Log
+from .log import Log, told
 from .protocol.address import Address, AddressError
 from .protocol.envelope import Peer
 from .recipients.chain import AddressRules
@@ -28,6 +28,8 @@ from .recipients.process import Process
 from .recipients.verdict import Kind, RcptContext, Verdict
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from .delivery.duplicates import Unconfirmed
     from .server.balance import Balance
     from .server.channel import Channel
@@ -56,6 +58,10 @@ _EXIT_BY_VERDICT = {
     Kind.FULL: os.EX_TEMPFAIL,
     Kind.DEFER: os.EX_TEMPFAIL,
 }
+
+
+_RECALL_SECONDS = 10.0
+"""For what only adds to an answer; a worker that hangs takes half of it."""
 
 
 class CommandError(Exception):
@@ -105,6 +111,13 @@ def _parser() -> _Parser:
     serve = commands.add_parser("serve", help="take mail until SIGTERM; the default")
     check = commands.add_parser("check-config", help="name every fault of the configuration")
     recipient = commands.add_parser("check-recipient", help="say what RCPT would answer, and why")
+    recipient.add_argument(
+        "--flush",
+        dest="run",
+        action="store_const",
+        const=_flush_and_check,
+        help="first let the running server forget what hooks answered; needs no ADDRESS",
+    )
     mailbox = commands.add_parser("mailbox", help="mailbox add, mailbox list")
     actions = mailbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
     adding = actions.add_parser("add", help="make mailboxes")
@@ -114,7 +127,7 @@ def _parser() -> _Parser:
     for command, run, addresses in (
         (serve, _serve, ""),
         (check, _check_config, ""),
-        (recipient, _check_recipient, " ADDRESS ..."),
+        (recipient, _check_recipient, " [--flush] [ADDRESS ...]"),
         (adding, _mailbox_add, " ADDRESS ..."),
         (listing, _mailbox_list, ""),
         (setup, _setup, " " + "|".join(recipes.RECIPES)),
@@ -122,7 +135,8 @@ def _parser() -> _Parser:
         command.usage = f"{command.prog}{addresses} [--config FILE] [--SETTING VALUE ...]"
         command.set_defaults(run=run)
         if "ADDRESS" in addresses:
-            command.add_argument("address", nargs="+", metavar="ADDRESS")
+            needed = "*" if command is recipient else "+"  # --flush goes without
+            command.add_argument("address", nargs=needed, metavar="ADDRESS")
         _add_settings(command)
     _add_settings(parser)
     return parser
@@ -145,6 +159,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _serve(settings: Config, _: list[str]) -> int:
     from .delivery.duplicates import Unconfirmed
+    from .server import rendezvous
     from .server.balance import Balance
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
@@ -158,10 +173,19 @@ def _serve(settings: Config, _: list[str]) -> int:
     def work(index: int, channel: Channel) -> int:
         return _work(index, *shared, channel, settings, log)
 
+    def meet() -> socket | None:
+        try:
+            return rendezvous.listen(settings)
+        except OSError as error:
+            name = rendezvous.name(settings)
+            log.line("control-unavailable", name=name, cause=told(error))
+            return None
+
     supervisor = Supervisor(
         settings.lmtp_workers,
         work,
         lambda: bind(settings),
+        meet,
         log,
         shared[0],
         settings.lmtp_drain_timeout,
@@ -216,6 +240,10 @@ def _check_config(settings: Config, _: list[str]) -> int:
 def _check_recipient(settings: Config, texts: list[str]) -> int:
     from . import wiring
 
+    if not texts:
+        hint = "Try lmtpd check-recipient --help."
+        raise CommandError(os.EX_USAGE, f"check-recipient: whom? ADDRESS is missing\n{hint}")
+
     walk: list[str] = []
     chain = wiring.verifier(
         settings,
@@ -234,6 +262,8 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
             _tell(f"  delivered to mailbox {mailbox} in {_folder(settings, mailbox)}")
         if verdict.reason:
             _tell(f"  because of {verdict.reason}")
+        for line in _recalled(settings, address):
+            _tell(f"  {line}")
         code = code or _EXIT_BY_VERDICT[verdict.kind]
     return code
 
@@ -245,6 +275,41 @@ def _folder(settings: Config, mailbox: str) -> str:
         return str(wiring.folder(settings, mailbox))
     except (OSError, DeliveryError) as error:
         return f"no folder: {error}"
+
+
+def _recalled(settings: Config, address: Address) -> list[str]:
+    """What the running server remembers of an address; nothing if there is none for us to ask."""
+    from .server import commands, rendezvous
+
+    try:
+        answers = rendezvous.ask(settings, f"{commands.RECALL} {address}", _RECALL_SECONDS)
+    except rendezvous.ControlError:
+        return []
+    # "worker", its number, what it said.
+    told = (line.split(" ", 2) for line in answers)
+    return [f"the running server's worker {number}: {said}" for _, number, said in told]
+
+
+def _flush_and_check(settings: Config, texts: list[str]) -> int:
+    from .server import commands, rendezvous
+
+    try:
+        done = commands.flushed(rendezvous.ask(settings, commands.FLUSH))
+    except rendezvous.AbsentError as error:
+        raise CommandError(os.EX_UNAVAILABLE, f"--flush: {error}") from error
+    except rendezvous.ForeignError as error:
+        raise CommandError(os.EX_NOPERM, f"--flush: {error}") from error
+    except rendezvous.SilentError as error:
+        raise CommandError(os.EX_TEMPFAIL, f"--flush: {error}") from error
+    _tell(f"flushed {len(done.workers)} of {done.asked} workers, answers forgotten: {done.answers}")
+    for worker in done.ended:
+        _tell(f"worker {worker} has just ended, and all that it remembered with it")
+    if done.silent:
+        those = ", ".join(done.silent)
+        raise CommandError(
+            os.EX_TEMPFAIL, f"--flush: no answer from worker {those}: what it remembers may hold"
+        )
+    return _check_recipient(settings, texts) if texts else os.EX_OK
 
 
 def _mailbox_add(settings: Config, texts: list[str]) -> int:

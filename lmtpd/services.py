@@ -17,6 +17,7 @@ from .protocol.envelope import TlsInfo
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
 from .recipients.chain import VerifierChain
+from .recipients.memory import Memory
 from .recipients.process import Deadline, Event
 from .trust import TrustPolicy
 
@@ -88,6 +89,8 @@ class Services:
     extensions: Extensions
     trust: TrustPolicy
     verifier: VerifierChain
+    memory: Memory
+    """What the verifier's hooks remember; for commands, a session asks the verifier."""
     agent: DeliveryAgent
     deliver: Callable[[Job], tuple[Outcome, ...]]
     """Has the agent deliver, together with what else is ready; waits for the outcomes."""

@@ -34,6 +34,7 @@ from .recipients.fail_open import FailOpen
 from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
+from .recipients.memory import Memory
 from .recipients.passwd import PasswdVerifier
 from .recipients.policy import Policy
 from .recipients.postfix_map import PostfixMap
@@ -328,7 +329,15 @@ def services(
     def kept_up(table: TableFile) -> None:
         runtime.repeat(LOOK_S, lambda: table.refresh(runtime.offload))
 
+    guarded: list[GuardedHook] = []
+
+    def noted(hook: GuardedHook) -> GuardedHook:
+        guarded.append(hook)
+        return hook
+
     directories, private = tree(config, disk), homes(config)
+    asking = process(runtime.within, runtime.new_event, runtime.log.line)
+    chain = verifier(config, directories, asking, noted, kept_up, private)
     agent = _agent(config, store(config, directories), unconfirmed)
     deliver = runtime.delivering(agent)
     if private:
@@ -345,13 +354,8 @@ def services(
             xforward=config.lmtp_xforward,
         ),
         trust=config.lmtp_trusted_ips,
-        verifier=verifier(
-            config,
-            directories,
-            process(runtime.within, runtime.new_event, runtime.log.line),
-            kept_up=kept_up,
-            private=private,
-        ),
+        verifier=chain,
+        memory=Memory(guarded, _rules(config)),
         agent=agent,
         deliver=deliver,
         unconfirmed=unconfirmed,

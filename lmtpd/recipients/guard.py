@@ -4,7 +4,8 @@ An answer is looked for in memory first. Then one question goes to the hook, wit
 whoever asks for the same address meanwhile waits for that answer: a thousand probes make one query.
 Every fault of a hook becomes a deferral here, for a directory that is down must not bounce mail;
 one that stays down is left alone for a while, and those that it accepted not long ago are accepted
-still, if the administrator wishes.
+still, if the administrator wishes. What is remembered can be forgotten at once: no answer to a
+question from before that is ever used for one from after it.
 
 A deferral is never kept. An answer that the hook gave after a look at the context (the sender, the
 peer) holds for that question alone: it is neither kept nor shared, and no author has to declare it.
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from traceback import format_exception_only
+from typing import TypeAlias
 
 from ..protocol.address import Address
 from .breaker import Breaker
@@ -24,6 +26,8 @@ from .cache import Cache, Kept
 from .policy import Policy
 from .process import Event, Process
 from .verdict import Kind, RcptContext, RecipientVerifier, Verdict
+
+_Memory: TypeAlias = Cache[Address, Verdict | None]
 
 
 class _Flight:
@@ -64,12 +68,40 @@ class GuardedHook:
         self._check = check
         self._policy = policy
         self._breaker = Breaker(policy.faults, policy.longest_pause_s, policy.deadline_s)
-        self._positive: Cache[Address, Verdict | None] = self._cache(policy.positive_ttl_s)
-        self._negative: Cache[Address, Verdict | None] = self._cache(policy.negative_ttl_s)
-        self._flights: dict[Address, _Flight] = {}
+        self._positive: _Memory
+        self._negative: _Memory
+        self._flights: dict[Address, _Flight]
+        self._forget()
 
-    def _cache(self, ttl_s: float) -> Cache[Address, Verdict | None]:
+    def _cache(self, ttl_s: float) -> _Memory:
         return Cache(self._policy.cache_size, ttl_s, self._policy.jitter, self._process.random)
+
+    def _forget(self) -> None:
+        self._positive = self._cache(self._policy.positive_ttl_s)
+        self._negative = self._cache(self._policy.negative_ttl_s)
+        self._flights = {}
+
+    def flush(self) -> int:
+        """Forget every answer, also those that are on their way; how many there were.
+
+        Who waits for one of these gets it still, for he asked before. Whether the back-end is held
+        to be down is no answer, and stays.
+        """
+        forgotten = len(self._positive) + len(self._negative)
+        self._forget()
+        return forgotten
+
+    def recall(self, address: Address) -> str:
+        """What is remembered, for a person; empty if nothing is."""
+        kept, now = self.kept(address), self._clock()
+        words = []
+        if kept:
+            said = str(kept.value) if kept.value else "no opinion"
+            ages = f"asked {now - kept.since:.1f} s ago, holds {kept.until - now:.1f} s more"
+            words.append(f"{said} ({ages})")
+        if self._breaker.is_open:
+            words.append(self._down())
+        return "; ".join(words)
 
     def kept(self, address: Address) -> Kept[Verdict | None] | None:
         """The answer that is in memory and holds still."""
@@ -96,11 +128,12 @@ class GuardedHook:
         return flight.verdict if flight.is_for_all else self._ask(address, context, end)[0]
 
     def _lead(self, address: Address, context: RcptContext, end: float) -> Verdict | None:
-        flight = self._flights[address] = _Flight(self._process.new_event())
+        flights = self._flights
+        flight = flights[address] = _Flight(self._process.new_event())
         try:
             flight.verdict, flight.is_for_all = self._ask(address, context, end)
         finally:  # also if we are thrown out of it: those who wait then ask for themselves
-            del self._flights[address]
+            del flights[address]
             flight.landed.set()
         return flight.verdict
 
@@ -114,7 +147,7 @@ class GuardedHook:
         ticket = self._breaker.admit(self._clock())
         if ticket is None:
             return self._without(address, self._down()), True
-        question = context.unread()
+        question, memory = context.unread(), (self._positive, self._negative)
         answer, fault = self._query(address, question, seconds)
         if fault:
             if self._breaker.failed(ticket, self._clock(), fault):
@@ -124,7 +157,7 @@ class GuardedHook:
             self._process.report("hook-up", hook=self.name)
         verdict = self._checked(answer)
         if not question.was_read:
-            self._keep(address, verdict)
+            self._keep(address, verdict, *memory)
         return verdict, not question.was_read
 
     def _query(self, address: Address, question: RcptContext, seconds: float) -> tuple[object, str]:
@@ -158,14 +191,15 @@ class GuardedHook:
             return replace(verdict, reason=f"hook {self.name}: {verdict.reason}")
         return verdict
 
-    def _keep(self, address: Address, verdict: Verdict | None) -> None:
+    def _keep(
+        self, address: Address, verdict: Verdict | None, positive: _Memory, negative: _Memory
+    ) -> None:
+        """Keep an answer in the memory of the time when it was asked for, forgotten or not."""
         if verdict and verdict.kind is Kind.DEFER:
             return
         # The newest answer is the only one: an older one of the other kind must not come back.
-        if verdict and verdict.is_accepted:
-            cache, other = self._positive, self._negative
-        else:
-            cache, other = self._negative, self._positive
+        is_accepted = verdict is not None and verdict.is_accepted
+        cache, other = (positive, negative) if is_accepted else (negative, positive)
         cache.put(address, verdict, self._clock())
         other.discard(address)
 
@@ -175,7 +209,7 @@ class GuardedHook:
         breaker, now = self._breaker, self._clock()
         return (
             f"down for {now - breaker.since:.1f} s,"
-            f" next try in {breaker.next_trial - now:.1f} s: {breaker.cause}"
+            f" next try in {max(0.0, breaker.next_trial - now):.1f} s: {breaker.cause}"
         )
 
     def _without(self, address: Address, cause: str) -> Verdict:

@@ -1,18 +1,22 @@
 """The line between the supervisor and one worker.
 
-The worker says that it is ready, the supervisor hands it the listening sockets, and after that
-nobody speaks: what is left is that each notices when the other is gone.
+The worker says that it is ready, the supervisor hands it the listening sockets. After that the
+supervisor passes on the commands of lmtpd.server.control, the worker answers them, and each notices
+when the other is gone.
 """
 
 from __future__ import annotations
 
 import array
+import fcntl
+import os
 import socket
 from collections.abc import Sequence
 
 _READY = b"ready"
 _LISTEN = b"listen"
 _MOST_LISTENERS = 64
+_LONGEST = 1 << 17
 
 
 class Channel:
@@ -28,7 +32,7 @@ class Channel:
         return cls(ours), cls(theirs)
 
     def fileno(self) -> int:
-        """Becomes readable when the other end is gone."""
+        """Becomes readable when the other end has said something, or is gone."""
         return self._end.fileno()
 
     def close(self) -> None:
@@ -50,6 +54,8 @@ class Channel:
             return self._end.recv(len(_READY)) == _READY
         except OSError:
             return False
+        finally:
+            self._end.settimeout(None)
 
     def send_listeners(self, listeners: Sequence[socket.socket]) -> None:
         """Supervisor: hand over the sockets to accept from.
@@ -70,3 +76,34 @@ class Channel:
         for _, _, data in control:
             descriptors.frombytes(data)
         return list(descriptors)
+
+    def say(self, text: str) -> bool:
+        """Tell the other end, and never wait; whether it will get to know.
+
+        An end that does not listen misses what is said to it.
+        """
+        try:
+            self._end.send(text.encode(), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def hear(self) -> str | None:
+        """What the other end said; empty if it is gone, None if it said nothing yet."""
+        try:
+            return self._end.recv(_LONGEST, socket.MSG_DONTWAIT).decode(errors="replace")
+        except BlockingIOError:
+            return None
+        except OSError:
+            return ""
+
+
+def announce(source: socket.socket | Channel) -> None:
+    """Send this process SIGIO when there is something to read, or to accept, or the end.
+
+    So whoever waits for signals misses nothing that is said, and needs no loop of another kind.
+    """
+    fcntl.fcntl(source, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(source, fcntl.F_SETFL, fcntl.fcntl(source, fcntl.F_GETFL) | os.O_ASYNC)

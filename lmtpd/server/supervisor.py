@@ -1,7 +1,8 @@
 """Supervisor: the parent process. It binds, forks workers, replaces those that die, and stops them.
 
 It never imports gevent nor anything that gevent has to patch: each worker patches itself after the
-fork. Signals are blocked and waited for, so that none can come at the wrong moment.
+fork. Signals are blocked and waited for, so that none can come at the wrong moment; SIGIO is one of
+them, by which commands and the workers' answers to them announce themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ..log import Log
 from .balance import Balance
-from .channel import Channel
+from .channel import Channel, announce
+from .control import Control
 
 if TYPE_CHECKING:
     import socket
@@ -28,7 +30,7 @@ SHORT_LIFE_SECONDS = 10.0
 """A worker that dies sooner is replaced more slowly each time."""
 LONGEST_PAUSE_SECONDS = 30.0
 
-_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGIO})
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Supervisor:
         workers: int,
         work: Callable[[int, Channel], int],
         bind: Callable[[], list[socket.socket]],
+        meet: Callable[[], socket.socket | None],
         log: Log,
         balance: Balance,
         drain_seconds: float,
@@ -61,6 +64,7 @@ class Supervisor:
             workers: how many.
             work: what a worker does, given its number and its end of the channel; its exit code.
             bind: gives the listening sockets, once a worker has shown that it can start.
+            meet: gives the socket for commands then, if it can be had.
             log: where lines go.
             balance: how many connections each worker has.
             drain_seconds: how long workers may go on after the order to stop.
@@ -68,10 +72,12 @@ class Supervisor:
         self._places = [_Place(index) for index in range(workers)]
         self._work = work
         self._bind = bind
+        self._meet = meet
         self._log = log
         self._balance = balance
         self._drain_seconds = drain_seconds
         self._listeners: list[socket.socket] = []
+        self._control: Control | None = None
         self._is_stopping = False
 
     def run(self, ready: Callable[[list[socket.socket]], None]) -> int:
@@ -90,6 +96,9 @@ class Supervisor:
             if code:
                 return code
             self._listeners = self._bind()
+            commands = self._meet()
+            if commands:
+                self._control = Control(commands, self._channels, self._log)
             self._employ(self._places[0])
             ready(self._listeners)
             self._supervise()
@@ -100,12 +109,22 @@ class Supervisor:
     def _supervise(self) -> None:
         while True:
             self._fill()
-            due = [place.due for place in self._places if not place.pid]
-            pause = max(0.0, min(due) - time.monotonic()) if due else None
-            number = _wait_for_signal(pause)
+            number = _wait_for_signal(self._pause())
             if number in (signal.SIGTERM, signal.SIGINT):
                 return
             self._reap()
+            if self._control:
+                self._control.turn()
+
+    def _pause(self) -> float | None:
+        """For how many seconds there is nothing to do, unless a signal comes."""
+        due = [place.due for place in self._places if not place.pid]
+        if self._control and self._control.due:
+            due.append(self._control.due)
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _channels(self) -> dict[int, Channel]:
+        return {place.index: place.channel for place in self._places if place.channel}
 
     def _fill(self) -> None:
         """Put a worker into every place that is empty and due."""
@@ -141,6 +160,8 @@ class Supervisor:
                     place.channel.close()
             for listener in self._listeners:
                 listener.close()
+            if self._control:
+                self._control.close()
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the parent passes it on
             code = self._work(index, channel)
         except BaseException as error:  # noqa: BLE001 - a fork must never return into the parent
@@ -152,6 +173,7 @@ class Supervisor:
         try:
             if place.channel:
                 place.channel.send_listeners(self._listeners)
+                announce(place.channel)
                 self._log.line("worker-started", worker=place.index, pid=place.pid)
         except OSError as error:
             # It has just died; SIGCHLD tells, and its place is filled again.
@@ -183,6 +205,8 @@ class Supervisor:
     def _stop(self) -> None:
         """Drain all workers; kill those that hang, or all of them on a second SIGINT."""
         self._is_stopping = True
+        if self._control:
+            self._control.close()
         for listener in self._listeners:
             listener.close()
         self._signal(signal.SIGTERM)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import signal
 import socket as plain_socket
+import time
 from collections.abc import Callable
 
 import gevent
@@ -26,6 +27,7 @@ from ..session import Session
 from .acceptor import Acceptor
 from .balance import Balance
 from .channel import Channel
+from .commands import answer
 from .committer import Committer
 from .threads import Threads
 from .tls import context_for
@@ -112,9 +114,13 @@ class Worker:
         self._log.flush()
 
     def _watch(self, channel: Channel) -> None:
-        """Without the supervisor nobody would stop us or take our place: finish, and go."""
-        socket.wait_read(channel.fileno())
-        self._stopping.set()
+        """Carry out commands. Without the supervisor nobody would stop us: finish, and go."""
+        try:
+            while (heard := _heard(channel)) != "":
+                number, _, line = heard.partition(" ")
+                channel.say(f"{number} {answer(line, self._services.memory)}")
+        finally:
+            self._stopping.set()
 
     # One connection.
 
@@ -133,7 +139,7 @@ class Worker:
                 tls = transport.start_tls()
             except OSError as error:
                 self._log.line("connection-lost", peer=peer, cause=told(error))
-                transport.close()
+                transport.close(has_quit=False)
                 return
         session = Session(transport, peer, self._services, tls)
         self._sessions[session] = transport
@@ -164,9 +170,13 @@ class Worker:
         for acceptor in self._acceptors:
             acceptor.close()  # not stop(): that kills busy sessions after a second
         self._interrupt(lambda session: session.is_idle)
-        self._greenlets.join(timeout=min(QUIT_SECONDS, self._config.lmtp_drain_timeout))
-        self._interrupt(lambda session: session.is_between_transactions)
-        self._greenlets.join(timeout=self._config.lmtp_drain_timeout)
+        end = time.monotonic() + self._config.lmtp_drain_timeout
+        while self._greenlets and (left := end - time.monotonic()) > 0:
+            # Those who have had their final reply by now have until then to say QUIT.
+            silent = {one for one in self._sessions if one.is_between_transactions}
+            self._greenlets.join(timeout=min(QUIT_SECONDS, left))
+            still = {one for one in silent if one.is_between_transactions}
+            self._interrupt(still.__contains__)
         self._interrupt(lambda _: True)
         self._greenlets.join(timeout=LAST_WORDS_SECONDS)
         if self._greenlets:
@@ -183,6 +193,15 @@ class Worker:
             if removed:
                 self._log.line("swept", files=removed)
             gevent.sleep(SWEEP_SECONDS)
+
+
+def _heard(channel: Channel) -> str:
+    """What the supervisor says; empty when it is gone."""
+    while True:
+        socket.wait_read(channel.fileno())
+        heard = channel.hear()
+        if heard is not None:
+            return heard
 
 
 def _repeat(seconds: float, function: Callable[[], object]) -> None:

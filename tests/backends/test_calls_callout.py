@@ -10,8 +10,10 @@ import pytest
 
 from lmtpd.recipients.verdict import Kind
 from tests.support.backend_contract import ALICE, Asking
-from tests.support.other_servers import OtherServer
+from tests.support.gate import Gate, Mode
+from tests.support.other_servers import OtherPostfix, OtherServer
 from tests.support.peer import all_of, hear, server
+from tests.support.processes import LOOPBACK
 from tests.support.server import Server
 
 GREETED = [b"220 server.example\r\n", b"250 server.example\r\n"]
@@ -62,6 +64,33 @@ def test_what_the_reply_to_rcpt_means(reply: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("says", FAULTS)
 def test_what_says_nothing_about_the_address_is_a_fault(says: list[bytes], tmp_path: Path) -> None:
     assert asked(tmp_path, says) is Kind.DEFER
+
+
+@pytest.mark.parametrize("kind", [OtherServer, OtherPostfix])
+@pytest.mark.parametrize("mode", [Mode.HOLD, Mode.HALVE, Mode.GARBLE])
+def test_what_befalls_a_real_server_is_a_fault(
+    mode: Mode, kind: type[OtherServer | OtherPostfix], tmp_path: Path
+) -> None:
+    """It is slow, dies half-way, or others answer in its place; and then it is back."""
+    back_end = kind(tmp_path)
+    back_end.start()
+    try:
+        port = int(str(back_end.settings["lmtp_callout_server"]).partition(":")[2])
+        with Gate(port) as gate:
+            way = {"lmtp_callout_server": f"{LOOPBACK}:{gate.port}", "lmtp_hook_timeout": 3}
+            asking = Asking(tmp_path, back_end, **way)
+            assert asking.verdict(ALICE).is_accepted
+            gate.set(mode)
+            for address in ALICE, "nobody@example.org":
+                verdict = asking.verdict(address)
+                assert verdict.kind is Kind.DEFER
+                assert "hook callout: " in verdict.reason
+            gate.set(Mode.PASS)
+            gate.cut()
+            assert asking.verdict(ALICE).is_accepted
+            assert asking.verdict("nobody@example.org").kind is Kind.UNKNOWN
+    finally:
+        back_end.stop()
 
 
 def test_a_server_that_is_older_than_ehlo(tmp_path: Path) -> None:

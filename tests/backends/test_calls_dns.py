@@ -13,18 +13,21 @@ from lmtpd.recipients.verdict import Kind
 from tests.support.backend_contract import Asking
 from tests.support.client import Client
 from tests.support.name_server import NameServer, serving
+from tests.support.processes import LOOPBACK, free_port
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
 RECORDS = {
     ("example.org.", "MX"): ["10 Backup.example.net.", "5 MAIL.example.net."],
     ("example.com.", "TXT"): ['"v=spf1 -all"', '"lmtpd=" "ours"'],
+    ("alias.example.", "CNAME"): ["example.org."],
     ("stranger.example.", "MX"): ["5 mail.stranger.example."],
     ("stranger.example.", "TXT"): ['"lmtpd=theirs"'],
 }
 OURS = {"lmtp_dns_mx": "mail.example.net;own.example", "lmtp_dns_txt": "lmtpd=ours"}
 VERDICTS = {
     "elsewhere@example.org": Kind.ACCEPT,
+    "elsewhere@alias.example": Kind.ACCEPT,
     "nobody@example.org": Kind.UNKNOWN,
     "elsewhere@stranger.example": Kind.UNKNOWN,
     "elsewhere@no.such.example": Kind.UNKNOWN,
@@ -38,9 +41,11 @@ class Zone:
 
     hook = "dns"
 
-    def __init__(self, server: NameServer, **settings: str) -> None:
-        host, port = server.address
-        self.settings = {"lmtp_dns_server": f"{host}:{port}", **settings}
+    def __init__(self, server: NameServer | None = None, **settings: str) -> None:
+        self.settings = settings
+        if server:
+            host, port = server.address
+            self.settings = {"lmtp_dns_server": f"{host}:{port}", **settings}
 
 
 @pytest.fixture
@@ -65,6 +70,7 @@ def test_what_is_not_ours_is_unknown_and_the_rest_is_for_others(
     address: str, name_server: NameServer, tmp_path: Path
 ) -> None:
     with_mailbox(tmp_path, "stranger.example")
+    with_mailbox(tmp_path, "alias.example")
     verdict = Asking(tmp_path, Zone(name_server, **OURS)).verdict(address)
     assert verdict.kind is VERDICTS[address]
     is_strange = address.endswith(("stranger.example", "such.example", "b"))
@@ -90,13 +96,29 @@ def test_one_mark_is_enough(
 
 def test_what_nobody_can_tell_is_a_fault(name_server: NameServer, tmp_path: Path) -> None:
     asking = Asking(tmp_path, Zone(name_server, **OURS), lmtp_hook_timeout=0.5)
-    for answer in fails, lambda _: None, lambda _: b"nonsense", lambda query: query.to_wire():
+    for answer in (
+        fails,
+        lambda _: None,
+        lambda _: b"nonsense",
+        lambda query: query.to_wire(),
+        lambda query: name_server.truth(query)[:-10],
+    ):
         name_server.answer = answer
         verdict = asking.verdict("elsewhere@example.org")
         assert verdict.kind is Kind.DEFER
         assert "hook dns: " in verdict.reason
     name_server.answer = name_server.truth
     assert asking.verdict("elsewhere@example.org").is_accepted
+
+
+def test_one_that_is_not_there_yet_is_found_when_it_comes(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {**OURS, "lmtp_dns_server": f"{LOOPBACK}:{port}", "lmtp_hook_timeout": "2"}
+    asking = Asking(tmp_path, Zone(**settings))
+    assert asking.verdict("elsewhere@example.org").kind is Kind.DEFER
+    with serving(NameServer(dict(RECORDS), port=port)):
+        assert asking.verdict("elsewhere@example.org").is_accepted
+    assert asking.verdict("elsewhere@example.org").kind is Kind.DEFER
 
 
 def test_through_the_server(name_server: NameServer, tmp_path: Path) -> None:

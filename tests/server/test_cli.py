@@ -13,24 +13,10 @@ import pytest
 
 from lmtpd.settings import Config
 from tests.support.certificates import Certificate, make_certificate
+from tests.support.command_line import lmtpd
 from tests.support.processes import LOOPBACK
-from tests.support.server import PROJECT, Server
+from tests.support.server import Server
 from tests.support.waiting import wait_for
-
-Result = subprocess.CompletedProcess[str]
-
-
-def lmtpd(*arguments: object, **environment: str) -> Result:
-    """Run a command to its end."""
-    return subprocess.run(
-        [sys.executable, "lmtpd.py", *map(str, arguments)],
-        cwd=PROJECT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
 
 
 @pytest.fixture

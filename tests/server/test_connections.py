@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from tests.server.conftest import tls_settings
 from tests.support.certificates import Certificate
 from tests.support.client import Client
 from tests.support.processes import accepts
-from tests.support.server import Server
+from tests.support.server import PROJECT, Server
 from tests.support.waiting import wait_for
 
 _SOON_S = 10.0
@@ -110,6 +112,37 @@ def test_twenty_clients_at_once(server: Server) -> None:
     assert len(server.messages("alice@example.org")) == 20
 
 
+_A_QUICK_CLIENT = """
+import socket
+import time
+
+from lmtpd.server import patch
+
+patch()
+import gevent
+
+from lmtpd.server.transport import TURN_SECONDS, SocketTransport
+
+ours, theirs = socket.socketpair()
+transport = SocketTransport(ours, 10.0, None)
+others = gevent.spawn(lambda: None)
+for _ in range(20):
+    theirs.sendall(b"NOOP")
+    assert transport.recv() == b"NOOP"
+    end = time.monotonic() + TURN_SECONDS
+    while time.monotonic() < end:
+        pass
+print("served" if others.ready() else "not served")
+"""
+
+
+def test_a_client_that_never_pauses_does_not_keep_others_waiting() -> None:
+    """It has always said more by the time that the last of it is answered."""
+    command = [sys.executable, "-c", _A_QUICK_CLIENT]
+    told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=30)
+    assert told.stdout == "served\n", told.stderr
+
+
 @pytest.mark.parametrize("kind", ["Waiting", "Blocking"])
 def test_a_hook_that_hangs_costs_its_own_deadline_and_nobody_else(
     kind: str, tmp_path: Path
@@ -160,6 +193,21 @@ class TestStopping:
             assert client.is_closed_by_peer()
         assert server.stop() == 0
         assert len(server.messages("alice@example.org")) == 1
+
+    def test_one_that_is_done_later_than_others_is_not_kept_waiting(self, server: Server) -> None:
+        server.mailbox("alice@example.org")
+        with greeted(server) as early, greeted(server) as late:
+            for client in early, late:
+                open_transaction(client)
+                assert client.command("DATA").code == 354
+            early.send(b"Subject: first\r\n\r\n.\r\n")
+            assert early.reply().code == 250
+            server.terminate()
+            assert early.reply().code == 421
+            late.send(b"Subject: last\r\n\r\n.\r\n")
+            # Before the client loses its patience, which is shorter than lmtp-drain-timeout.
+            assert [reply.code for reply in late.replies(2)] == [250, 421]
+        assert server.stop() == 0
 
     def test_patience_ends(self, tmp_path: Path) -> None:
         with Server(tmp_path, lmtp_drain_timeout=1) as server:

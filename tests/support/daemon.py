@@ -36,6 +36,8 @@ class Daemon:
     """Under which it runs if we are root; empty: as we do."""
     end_by = signal.SIGTERM
     """Ends it at once, whoever is connected."""
+    kill_by = signal.SIGKILL
+    """Ends it in the middle of whatever it does."""
 
     def __init__(self, certificate: Certificate) -> None:
         self.port = free_port()
@@ -76,6 +78,17 @@ class Daemon:
         trace: TracebackType | None,
     ) -> None:
         self._end()
+
+    def die(self) -> None:
+        """End in the middle of whatever it does."""
+        process, self._process = self._process, None
+        assert process is not None
+        process.send_signal(self.kill_by)
+        process.wait(_STOP_S)
+
+    def come_back(self) -> None:
+        """Start again, on the same port, with the same data."""
+        self._start()
 
     def run(self, command: list[str], text: str = "") -> None:
         """A program of its package, to its end, under its account."""

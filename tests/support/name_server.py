@@ -20,19 +20,24 @@ Answer = Callable[[dns.message.Message], bytes | None]
 class NameServer:
     """A UDP name server for a table of records; `answer` may be replaced by something worse."""
 
-    def __init__(self, records: dict[tuple[str, str], list[str]], ttl: int = 300) -> None:
+    def __init__(
+        self, records: dict[tuple[str, str], list[str]], ttl: int = 300, port: int = 0
+    ) -> None:
         self.records = records
         self.ttl = ttl
         self.answer: Answer = self.truth
         self.queries: Counter[tuple[str, str]] = Counter()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(("127.0.0.1", port))
         self.address: tuple[str, int] = self.socket.getsockname()
 
     def truth(self, query: dns.message.Message) -> bytes:
         response = dns.message.make_response(query)
         question = query.question[0]
         name, kind = question.name.to_text(), dns.rdatatype.to_text(question.rdtype)
+        for other in self.records.get((name, "CNAME"), []):
+            response.answer.append(dns.rrset.from_text(name, self.ttl, "IN", "CNAME", other))
+            name = other
         if (name, kind) in self.records:
             texts = self.records[name, kind]
             response.answer.append(dns.rrset.from_text(name, self.ttl, "IN", kind, *texts))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lmtpd.recipients.verdict import Verdict
-from tests.support.backend_contract import ALICE, ELSEWHERE
+from tests.support.backend_contract import ALICE, BOB, ELSEWHERE
 from tests.support.components import require, require_root
 from tests.support.postfix import Postfix
 from tests.support.processes import LOOPBACK
@@ -15,11 +15,14 @@ from tests.support.server import Server
 ANSWERS = {
     ALICE: Verdict.accept(ALICE),
     "Alice+News@Example.ORG": Verdict.accept(ALICE),
+    "sales@example.org": Verdict.accept("sales@example.org"),
+    "team@example.org": Verdict.accept("team@example.org"),
     "nobody@example.org": Verdict.unknown(),
     ELSEWHERE: Verdict.unknown(),
     "jürgen@example.org": Verdict.unknown(),
 }
-"""A mailbox is its own; and what the server does not know, nobody is asked about."""
+"""Aliases and lists are the other server's business: every address that it takes is its own mailbox
+here. And what it does not know, nobody is asked about."""
 
 
 class OtherServer:
@@ -30,7 +33,10 @@ class OtherServer:
     wrong: Mapping[str, str] = {}
 
     def __init__(self, folder: Path) -> None:
-        self._server = Server(folder / "behind", lmtp_workers=1)
+        table = folder / "behind.table"
+        table.write_text(f"sales@example.org {ALICE}\nteam@example.org {ALICE}, {BOB}\n")
+        hooks = {"lmtp_recipient_hooks": "table;maildirs", "lmtp_recipient_table": table}
+        self._server = Server(folder / "behind", lmtp_workers=1, **hooks)
 
     @property
     def settings(self) -> dict[str, object]:
@@ -61,6 +67,8 @@ class OtherPostfix:
         self._postfix.lines += (
             "smtpd_recipient_restrictions = reject_unauth_destination\n"
             f"virtual_mailbox_maps = inline:{{ {ALICE}=alice }}\n"
+            f"virtual_alias_maps = inline:{{ sales@example.org={ALICE}, {{ team@example.org ="
+            f" {ALICE} {BOB} }} }}\n"
             "recipient_delimiter = +\n"
         )
         self._runs = False

@@ -17,6 +17,8 @@ class PostgreSQL(Daemon):
     component = "postgresql"
     account = "postgres"
     end_by = signal.SIGINT
+    # Its processes are many; so all of them drop what they do, and it recovers when it starts.
+    kill_by = signal.SIGQUIT
 
     def prepare(self) -> None:
         """Make the cluster."""

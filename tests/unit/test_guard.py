@@ -186,6 +186,69 @@ class TestMemory:
         assert guarded.directory.queries == 101
 
 
+class TestForgetting:
+    def test_every_answer_is_forgotten_and_counted(self, guarded: Guarded) -> None:
+        guarded.ask()
+        guarded.directory.says = None
+        guarded.ask(BOB)
+        assert guarded.hook.flush() == 2
+        assert guarded.hook.flush() == 0
+        assert guarded.ask() is None
+        assert guarded.directory.queries == 3
+
+    def test_a_stale_acceptance_is_an_answer_too(self, guarded: Guarded) -> None:
+        guarded.ask()
+        guarded.wait(100)
+        guarded.hook.flush()
+        guarded.directory.says = OSError("down")
+        assert guarded.ask() == defer("OSError: down")
+
+    def test_an_answer_on_its_way_is_for_those_who_asked_before(self, guarded: Guarded) -> None:
+        later: list[Verdict | None] = []
+
+        def flush(_: RcptContext) -> None:
+            guarded.directory.looks = lambda _: None
+            guarded.hook.flush()
+            guarded.directory.says = YES
+            later.append(guarded.ask())
+            guarded.directory.says = Verdict.unknown()
+
+        guarded.directory.looks = flush
+        assert guarded.ask() == Verdict.unknown()
+        assert later == [YES]
+        assert guarded.ask() == YES
+        assert guarded.directory.queries == 2
+
+    def test_a_back_end_that_is_down_stays_so(self, guarded: Guarded) -> None:
+        guarded.directory.says = OSError("down")
+        for _ in range(3):
+            guarded.ask()
+        guarded.hook.flush()
+        guarded.ask()
+        assert guarded.directory.queries == 3
+
+    def test_what_is_remembered_can_be_read(self, guarded: Guarded) -> None:
+        assert guarded.hook.recall(ALICE) == ""
+        guarded.ask()
+        guarded.directory.says = None
+        guarded.ask(BOB)
+        guarded.wait(1)
+        accepted = "accept alice@example.org (asked 1.0 s ago, holds 99.0 s more)"
+        assert guarded.hook.recall(ALICE) == accepted
+        assert guarded.hook.recall(BOB) == "no opinion (asked 1.0 s ago, holds 19.0 s more)"
+
+    def test_that_it_is_down_can_be_read(self, guarded: Guarded) -> None:
+        guarded.ask()
+        guarded.directory.says = OSError("gone")
+        for _ in range(3):
+            guarded.ask(BOB)
+        down = "down for 0.0 s, next try in 1.0 s: OSError: gone"
+        assert guarded.hook.recall(BOB) == down
+        assert guarded.hook.recall(ALICE).endswith(f"holds 100.0 s more); {down}")
+        guarded.wait(2)
+        assert "next try in 0.0 s" in guarded.hook.recall(BOB)
+
+
 class TestPolicy:
     def test_a_hook_may_have_times_of_its_own(self, directory: Directory) -> None:
         directory.negative_ttl_s = 0  # type: ignore[attr-defined]
