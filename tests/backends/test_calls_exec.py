@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,23 @@ def test_its_last_words_are_logged_and_its_next_start_waits(
     assert "started again in" in verdict.reason
     assert len(program.started()) == 1
     wait_for(lambda: asking.verdict(ALICE).is_accepted, _SOON_S, "the next start")
+
+
+def test_it_has_no_descriptor_of_ours_that_can_be_inherited(
+    program: ProgramFile, tmp_path: Path
+) -> None:
+    asking = Asking(tmp_path, program)
+    listening = os.open(tmp_path, os.O_RDONLY)
+    try:
+        os.set_inheritable(listening, True)
+        wait_for(
+            lambda: asking.verdict("descriptors@example.org") and "descriptors: " in said(asking),
+            _SOON_S,
+            "its count of descriptors",
+        )
+    finally:
+        os.close(listening)
+    assert "descriptors: 3" in said(asking), "the standard streams alone"
 
 
 def test_one_that_hangs_is_killed(program: ProgramFile, tmp_path: Path) -> None:
