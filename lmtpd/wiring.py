@@ -132,7 +132,7 @@ def verifier(
     def callout(_: Config) -> RecipientVerifier:
         target = _given(config.lmtp_callout_server, "callout", "lmtp-callout-server")
         hello = Hello.SMTP if config.lmtp_callout_protocol == "smtp" else Hello.LMTP
-        return CalloutVerifier(target, hello, config.lmtp_hostname, rules)
+        return CalloutVerifier(target, hello, config.lmtp_hostname, seconds, rules)
 
     shipped = {
         "maildirs": maildirs,

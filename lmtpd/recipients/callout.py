@@ -45,18 +45,21 @@ class CalloutError(Exception):
 class CalloutVerifier:
     """Asks over connections that are kept."""
 
-    def __init__(self, target: Target, hello: Hello, name: str, rules: AddressRules) -> None:
+    def __init__(
+        self, target: Target, hello: Hello, name: str, seconds: float, rules: AddressRules
+    ) -> None:
         """Prepare questions; nothing is asked yet.
 
         Args:
             target: the server.
             hello: LHLO for LMTP, EHLO for SMTP.
             name: ours.
+            seconds: that anybody waits for a connection; the guard bounds the whole.
             rules: what a detail is. The server may take `alice+anything`, and each must not
                 become a mailbox.
         """
         self._rules = rules
-        self._sessions = Pool(lambda: _Session(target, hello, name))
+        self._sessions = Pool(lambda: _Session(target, hello, name), seconds)
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """What the server says; no opinion on an address that it could not even read.

@@ -63,7 +63,7 @@ class ExecVerifier:
         self._report = report
         self._clock = clock
         self._starts = Breaker(1, LONGEST_PAUSE_S, seconds)
-        self._programs = Pool(self._start, MOST_PROGRAMS)
+        self._programs = Pool(self._start, seconds, MOST_PROGRAMS)
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """What a program says.

@@ -34,7 +34,7 @@ class Socketmap:
             seconds: that a step may take.
         """
         self._name = name
-        self._wires = Pool(lambda: Wire(connected(target, seconds), seconds))
+        self._wires = Pool(lambda: Wire(connected(target, seconds), seconds), seconds)
 
     def __call__(self, key: str) -> str | None:
         """The value of a key; None where there is none.

@@ -6,9 +6,7 @@ The query has at least one of `:address`, `:local` and `:domain`; they are bound
 text. What it answers is mailboxes, one a row, and in a second column if there is one the words of
 rows.py. The answer has at most 64 KiB on the wire; more is a fault.
 
-A few connections are kept, each for one question at a time. One that died while it was idle is
-replaced; one on which anything went wrong is closed, for the rest of an answer must not be read as
-the next one. A file of SQLite is opened for each question, to be read only.
+A file of SQLite is opened for each question, to be read only.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ import sqlite3
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from sqlalchemy import (
     Dialect,
     Engine,
     NullPool,
+    TextClause,
     create_engine,
     event,
     make_url,
@@ -40,8 +40,8 @@ from sqlalchemy.exc import DBAPIError
 
 from ..protocol.address import Address
 from .bounded import connected, tls_context
-from .connections import Connections
 from .loader import HookError
+from .pool import Pool
 from .rows import MOST_OCTETS, MOST_ROWS, RowReader
 from .verdict import RcptContext, Verdict
 
@@ -97,11 +97,7 @@ class SqlVerifier:
         tls = tls_context(ca_file) if ca_file else None
         self._engine = _engine(parsed, password, tls, deadline_s)
         # Their lock must not be shared by threads; and to open a file costs little.
-        self._connections = (
-            None
-            if self.blocking
-            else Connections(self._engine.connect, _close, _is_loss, CONNECTIONS, deadline_s)
-        )
+        self._sessions = None if self.blocking else Pool(self._connect, deadline_s, CONNECTIONS)
         self._reader = reader
         self._statement = text(query)
         self._names = _names(query)
@@ -118,20 +114,47 @@ class SqlVerifier:
         try:
             rows = self._rows(values)
         except DBAPIError as error:
-            if error.connection_invalidated or address.mailbox.isascii():
+            if address.mailbox.isascii():
                 raise error.orig or error from error  # the driver's words, without the query
             return Verdict.defer(str(error.orig))
         return self._reader.verdict([_row(*row) for row in rows])
 
     def _rows(self, values: Mapping[str, str]) -> list[tuple[object, ...]]:
-        def question(connection: Connection) -> list[tuple[object, ...]]:
-            found = connection.execute(self._statement, values)
-            return [tuple(row) for row in found.fetchmany(MOST_ROWS + 1)]
+        def question(session: _Session) -> list[tuple[object, ...]]:
+            return session.ask(self._statement, values)
 
-        if self._connections:
-            return self._connections.ask(question)
-        with self._engine.connect() as connection:
-            return question(connection)
+        if self._sessions:
+            return self._sessions.ask(question)
+        with closing(self._connect()) as session:
+            return question(session)
+
+    def _connect(self) -> _Session:
+        try:
+            return _Session(self._engine.connect())
+        except DBAPIError as error:
+            raise error.orig or error from error
+
+
+class _Session:
+    """A connection that a Pool can keep."""
+
+    is_spent = False
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ask(self, statement: TextClause, values: Mapping[str, str]) -> list[tuple[object, ...]]:
+        try:
+            found = self._connection.execute(statement, values)
+            return [tuple(row) for row in found.fetchmany(MOST_ROWS + 1)]
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise ConnectionResetError(str(error.orig)) from error
+            raise
+
+    def close(self) -> None:
+        self._connection.invalidate()
+        self._connection.close()
 
 
 def _row(mailbox: object, word: object = None, *more: object) -> tuple[object, object]:
@@ -189,17 +212,6 @@ def _engine(url: URL, password: str, tls: ssl.SSLContext | None, deadline_s: flo
     connect = _postgresql if backend == "postgresql" else _mysql
     event.listen(engine, "do_connect", partial(connect, tls, deadline_s))
     return engine
-
-
-def _is_loss(error: BaseException) -> bool:
-    return isinstance(error, OSError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
-
-
-def _close(connection: Connection) -> None:
-    connection.invalidate()
-    connection.close()
 
 
 def _postgresql(

@@ -30,7 +30,7 @@ class TcpTable:
 
     def __init__(self, target: Target, seconds: float) -> None:
         """Prepare questions to a server; no step takes longer than so many seconds."""
-        self._wires = Pool(lambda: Wire(connected(target, seconds), seconds))
+        self._wires = Pool(lambda: Wire(connected(target, seconds), seconds), seconds)
 
     def __call__(self, key: str) -> str | None:
         """The value of a key; None where there is none.

@@ -126,9 +126,9 @@ class BackEnd:
 
 def hang_up(hook: RecipientVerifier) -> None:
     """Close the connections that a hook keeps."""
-    if isinstance(hook, SqlVerifier | LdapVerifier) and hook._connections:
-        for connection in hook._connections._idle:
-            hook._connections._close(connection)
+    if isinstance(hook, SqlVerifier | LdapVerifier) and hook._sessions:
+        while hook._sessions._idle:
+            hook._sessions._idle.pop().close()
 
 
 def built(folder: Path, hook: str, **settings: object) -> RecipientVerifier:
