@@ -20,10 +20,11 @@ from pathlib import Path
 import urllib3
 
 from ..protocol.address import Address
-from .answer import MOST_OCTETS, AnswerError, AnswerReader, question_about
+from .answer import MOST_OCTETS, TOO_LONG, AnswerReader, question_about
+from .extra import secret
 from .loader import HookError
 from .pool import MOST_CONNECTIONS
-from .verdict import RcptContext, Verdict
+from .verdict import AnswerError, RcptContext, Verdict
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 2.1."""
@@ -84,18 +85,18 @@ class HttpVerifier:
         finally:
             response.close()  # if the answer is whole, its connection has gone back already
         if len(octets) > MOST_OCTETS:
-            raise AnswerError(f"the answer is longer than {MOST_OCTETS} octets")
+            raise AnswerError(TOO_LONG)
         return self._reader.of_json(octets)
 
 
-def bearer_token(file: Path) -> str:
-    """The one line of a file.
+def bearer_token(file: Path | None) -> str:
+    """What the file holds; no file: empty.
 
     Raises:
         HookError: it is no token; its words do not show what it is.
         OSError: the file cannot be read.
     """
-    token = file.read_text("utf-8", "replace").strip()
-    if not _TOKEN.fullmatch(token):
+    token = secret(file).strip()
+    if file and not _TOKEN.fullmatch(token):
         raise HookError(f"hook http: {file} holds no bearer token (RFC 6750 section 2.1)")
     return token

@@ -1,7 +1,7 @@
 """The hook `ldap`: a search in a directory says who exists (RFC 4511).
 
 The values of certain attributes of every entry that is found are mailboxes; one attribute may hold
-the words of rows.py. An answer has at most 64 KiB on the wire. Referrals are not followed: an
+the words of answer.py. An answer has at most 64 KiB on the wire. Referrals are not followed: an
 answer that is one is a fault, and those beside entries are passed over.
 
 With TLS, certificate and name of the
@@ -25,10 +25,10 @@ from ldap3.operation.search import parse_filter
 from ldap3.utils.conv import escape_filter_chars
 
 from ..protocol.address import Address
+from .answer import MOST_ROWS, AnswerReader
 from .bounded import BoundedSocket, bounded, tls_context
 from .loader import HookError
 from .pool import Pool
-from .rows import MOST_ROWS, RowReader
 from .verdict import RcptContext, Verdict
 
 CONNECTIONS = 4
@@ -53,7 +53,7 @@ class Search:
     attributes: tuple[str, ...]
     """Their values are mailboxes."""
     word_attribute: str = ""
-    """Its value is a word of rows.py."""
+    """Its value is a word of answer.py."""
 
     def filter_for(self, address: Address) -> str:
         """The filter, filled in (RFC 4515 section 3: what has a meaning there is escaped)."""
@@ -75,7 +75,7 @@ class LdapVerifier:
         credentials: tuple[str, str],
         ca_file: Path | None,
         deadline_s: float,
-        reader: RowReader,
+        reader: AnswerReader,
         *,
         starttls: bool = False,
     ) -> None:
@@ -113,7 +113,7 @@ class LdapVerifier:
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """What the entries say."""
-        return self._reader.verdict(self._sessions.ask(lambda session: session.ask(address)))
+        return self._reader.of_rows(self._sessions.ask(lambda session: session.ask(address)))
 
     def _server(self) -> ldap3.Server:
         """One for each connection: ldap3 keeps there what belongs to a connection."""

@@ -14,9 +14,10 @@ import re
 
 from ..client.connection import connected
 from ..client.target import Target
-from .answer import MOST_OCTETS, AnswerError
+from .answer import MOST_OCTETS, TOO_LONG
 from .pool import Pool
 from .postfix_map import LookUpError
+from .verdict import AnswerError
 from .wire import Wire
 
 _LENGTH = re.compile(rb"(0|[1-9][0-9]{0,5})(:?)")
@@ -71,7 +72,7 @@ def netstring(heard: bytes) -> bytes | None:
         return None
     end = found.end() + int(found[1])
     if int(found[1]) > MOST_OCTETS:
-        raise AnswerError(f"the answer is longer than {MOST_OCTETS} octets")
+        raise AnswerError(TOO_LONG)
     if heard[end : end + 1] not in (b"", b",") or len(heard) > end + 1:
         raise AnswerError("a netstring ends elsewhere than it says")
     return heard[found.end() : end] if len(heard) > end else None

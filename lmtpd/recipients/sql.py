@@ -4,7 +4,7 @@
 
 The query has at least one of `:address`, `:local` and `:domain`; they are bound, never put into its
 text. What it answers is mailboxes, one a row, and in a second column if there is one the words of
-rows.py. The answer has at most 64 KiB on the wire; more is a fault.
+answer.py. The answer has at most 64 KiB on the wire; more is a fault.
 
 A file of SQLite is opened for each question, to be read only.
 """
@@ -38,12 +38,14 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
+from ..client.connection import connected
+from ..client.target import Target
 from ..protocol.address import Address
-from .bounded import connected, tls_context
+from .answer import MOST_OCTETS, MOST_ROWS, AnswerReader
+from .bounded import BoundedSocket, bounded, tls_context
 from .loader import HookError
 from .pool import Pool
-from .rows import MOST_OCTETS, MOST_ROWS, RowReader
-from .verdict import RcptContext, Verdict
+from .verdict import AnswerError, RcptContext, Verdict
 
 CONNECTIONS = 4
 """Of each worker: a data base may have no more than a hundred for everybody."""
@@ -74,7 +76,7 @@ class SqlVerifier:
         password: str,
         ca_file: Path | None,
         deadline_s: float,
-        reader: RowReader,
+        reader: AnswerReader,
     ) -> None:
         """Connects to nothing yet.
 
@@ -117,7 +119,7 @@ class SqlVerifier:
             if address.mailbox.isascii():
                 raise error.orig or error from error  # the driver's words, without the query
             return Verdict.defer(str(error.orig))
-        return self._reader.verdict([_row(*row) for row in rows])
+        return self._reader.of_rows([_row(*row) for row in rows])
 
     def _rows(self, values: Mapping[str, str]) -> list[tuple[object, ...]]:
         def question(session: _Session) -> list[tuple[object, ...]]:
@@ -159,7 +161,7 @@ class _Session:
 
 def _row(mailbox: object, word: object = None, *more: object) -> tuple[object, object]:
     if more:
-        raise ValueError(f"a row has a mailbox and a word, not {2 + len(more)} columns")
+        raise AnswerError(f"a row has a mailbox and a word, not {2 + len(more)} columns")
     return mailbox, word
 
 
@@ -223,9 +225,7 @@ def _postgresql(
     options: dict[str, Any],
 ) -> DBAPIConnection:
     """pg8000 on a bounded socket; `unix_sock` is its name for a path."""
-    path = options.pop("unix_sock", None)
-    host = (options.get("host", "localhost"), options.get("port", 5432))
-    connection = connected(path or host, deadline_s)
+    connection = _connected(options.pop("unix_sock", None), options, 5432, deadline_s)
     driver: Any = dialect.loaded_dbapi  # its connect() takes no socket, its class does
     try:
         started: DBAPIConnection = driver.Connection(
@@ -264,9 +264,18 @@ def _mysql(
         init_command=f"SET /*M! max_statement_time = {deadline_s:.3f} */"
         f" /*!50708 max_execution_time = {deadline_s * 1000:.0f} */",
     )
-    host = (options.get("host", "localhost"), options.get("port", 3306))
-    connection.connect(connected(options.get("unix_socket") or host, deadline_s))
+    connection.connect(_connected(options.get("unix_socket"), options, 3306, deadline_s))
     return connection
+
+
+def _connected(
+    path: str | None, options: Mapping[str, Any], port: int, deadline_s: float
+) -> BoundedSocket:
+    if path:
+        target = Target(str(Path(path).absolute()))
+    else:
+        target = Target(options.get("host", "localhost"), options.get("port", port))
+    return bounded(connected(target, deadline_s))
 
 
 def _file(url: URL, deadline_s: float) -> Engine:

@@ -15,9 +15,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ..client.connection import connected
 from ..client.target import Target
-from .answer import AnswerError
 from .pool import Pool
 from .postfix_map import LookUpError
+from .verdict import AnswerError
 from .wire import Wire, line
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")

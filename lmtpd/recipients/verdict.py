@@ -123,6 +123,10 @@ class RcptContext:
         return RcptContext(self._peer, self._reverse_path)
 
 
+class AnswerError(ValueError):
+    """The back-end has answered, and what it says makes no sense, or is too much."""
+
+
 class RecipientVerifier(Protocol):
     """What a hook is.
 
