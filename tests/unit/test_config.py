@@ -187,7 +187,10 @@ def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
             {"lmtp-cert-path": "lmtp.crt", "lmtp-key-path": "etc"},
             "etc cannot be read: Is a directory",
         ),
-        ({"lmtp-recipient-hooks": "table"}, "--lmtp-recipient-hooks: the hook table needs its"),
+        (
+            {"lmtp-recipient-hooks": "table"},
+            "--lmtp-recipient-hooks: the hook table needs lmtp-recipient-table",
+        ),
         (
             {"lmtp-recipient-hooks": "table", "lmtp-recipient-table": "none.txt"},
             "none.txt cannot be read: No such file or directory",
@@ -255,8 +258,8 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
             "lmtpd.conf:1: lmtp-bind-addr: :: is open to other machines, but only loopback peers",
         ),
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
-        ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not used"),
-        ("lmtp-ldap-url = ldaps://x", {}, "lmtp-ldap-url: is not used"),
+        ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not read"),
+        ("lmtp-ldap-url = ldaps://x", {}, "lmtp-ldap-url: is not read"),
         (
             f"lmtp-ldap-url = ldap://ldap.example.org\n{LDAP}",
             {},
