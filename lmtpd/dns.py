@@ -131,11 +131,16 @@ class PeerNames:
         return [record.to_text() for record in answer], answer.chaining_result.minimum_ttl
 
 
+class DomainError(Exception):
+    """The name server answers, and has nothing to say of a domain: SERVFAIL, REFUSED."""
+
+
 def exchangers(domain: str, server: tuple[str, int] | None, seconds: float) -> list[str]:
     """The hosts of a domain's MX, in lower case; none if there are none, or no such domain.
 
     Raises:
-        dns.exception.DNSException: nobody can tell.
+        DomainError: the name server says that it cannot tell.
+        dns.exception.DNSException: it says nothing.
     """
     return [
         record.exchange.to_text(omit_final_dot=True).lower()
@@ -147,7 +152,8 @@ def texts(domain: str, server: tuple[str, int] | None, seconds: float) -> list[s
     """The texts of a domain's TXT; none if there are none, or no such domain.
 
     Raises:
-        dns.exception.DNSException: nobody can tell.
+        DomainError: the name server says that it cannot tell.
+        dns.exception.DNSException: it says nothing.
     """
     return [
         b"".join(record.strings).decode("ascii", "replace")
@@ -161,6 +167,8 @@ def _records(domain: str, kind: str, server: tuple[str, int] | None, seconds: fl
         return list(_resolver(server).resolve(name, kind, lifetime=seconds, search=False))
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
+    except (dns.resolver.NoNameservers, dns.resolver.YXDOMAIN) as error:
+        raise DomainError(str(error)) from error
 
 
 def _resolver(server: tuple[str, int] | None) -> dns.resolver.Resolver:

@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from .delivery.agent import Job, Outcome
 from .delivery.message import Message
-from .failures import DeliveryError
-from .log import told
+from .failures import DeliveryError, told
 from .protocol import replies
 from .protocol.address import Address
 from .protocol.dialogue import NEED_DATA, Dialogue

@@ -6,7 +6,8 @@
         550 551 553               unknown; refused with the server's text if the status is 5.7.x
         452 4.2.2, 552 5.2.2      full
         4yz 4.1.x, 4yz 4.2.x      deferred: it speaks of this address or mailbox alone (RFC 3463 3)
-        any other                 a fault: 554 5.7.1 says that we may not relay, 451 that it is down
+        any other 5yz             makes no sense here: 554 5.7.1 says that we may not relay
+        any other                 a fault: 451 4.3.0 says that the server is down
     RSET
 
 Connections are kept. Nobody who asks so often is welcome for ever: Postfix slows down after 10
@@ -27,7 +28,7 @@ from ..protocol.address import Address
 from ..protocol.reply import Reply
 from .chain import AddressRules
 from .pool import Pool
-from .verdict import RcptContext, Verdict
+from .verdict import AnswerError, RcptContext, Verdict
 
 MOST_QUESTIONS = 50
 """Over one connection."""
@@ -39,7 +40,7 @@ _NO_SUCH_MAILBOX = ("550", "551", "553")
 
 
 class CalloutError(Exception):
-    """The server's reply to RCPT says nothing about the address."""
+    """The server's reply to RCPT speaks of the server."""
 
 
 class CalloutVerifier:
@@ -66,7 +67,8 @@ class CalloutVerifier:
 
         Raises:
             OSError: it is late or gone, or takes no mail.
-            CalloutError: its reply says nothing about the address.
+            CalloutError: its reply says so.
+            AnswerError: its reply says nothing about the address.
         """
         reply = self._sessions.ask(lambda session: session.ask(address))
         return _verdict(reply, self._rules.spellings(address)[-1]) if reply else None
@@ -123,4 +125,5 @@ def _verdict(reply: Reply, address: Address) -> Verdict:
         return Verdict.defer(str(reply), text)
     if str(reply.code) in _NO_SUCH_MAILBOX:
         return Verdict.reject(text) if about.startswith("7.") else Verdict.unknown()
-    raise CalloutError(f"RCPT was answered {reply}")
+    kind = AnswerError if reply.is_permanent else CalloutError
+    raise kind(f"RCPT was answered {reply}")

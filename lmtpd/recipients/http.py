@@ -7,9 +7,9 @@
     {"address": "alice@example.org", "local": "alice", "domain": "example.org"}
 
 The address comes in its normal form (see verdict.py), `address` without quotation marks. The answer
-has status 200 and a body as lmtpd.recipients.answer describes it. Every other status is a fault,
-404 too: a path that is misspelt must not make every address unknown. Redirections are not followed,
-for the token is not for others.
+has status 200 and a body as lmtpd.recipients.answer describes it. Every other status makes no
+sense, 404 too: a path that is misspelt must not make every address unknown; and 429, 502, 503 and
+504 say that the service is down. Redirections are not followed, for the token is not for others.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from .verdict import AnswerError, RcptContext, Verdict
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 2.1."""
+_DOWN = (429, 502, 503, 504)
+"""RFC 6585 4, RFC 9110 15.6: nobody is answered just now. 500 may be about this one question."""
 
 
 class HttpVerifier:
@@ -65,7 +67,8 @@ class HttpVerifier:
         """What the service says.
 
         Raises:
-            urllib3.exceptions.HTTPError: it is late or gone, or redirects.
+            urllib3.exceptions.HTTPError: it is late or gone.
+            ConnectionError: it says that it is down.
             AnswerError: its answer is nonsense, too long, or has another status than 200.
         """
         response = self._pool.request(
@@ -80,7 +83,8 @@ class HttpVerifier:
         )
         try:
             if response.status != 200:
-                raise AnswerError(f"the answer has status {response.status}")
+                kind = ConnectionError if response.status in _DOWN else AnswerError
+                raise kind(f"the answer has status {response.status}")
             octets = response.read(MOST_OCTETS + 1)
         finally:
             response.close()  # if the answer is whole, its connection has gone back already

@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Literal
 
 import ldap3
-from ldap3.core.exceptions import LDAPCommunicationError, LDAPExceptionError
+from ldap3.core.exceptions import (
+    LDAPBusyResult,
+    LDAPCommunicationError,
+    LDAPExceptionError,
+    LDAPOperationResult,
+    LDAPUnavailableResult,
+)
+from ldap3.core.results import RESULT_TIME_LIMIT_EXCEEDED
 from ldap3.operation.search import parse_filter
 from ldap3.utils.conv import escape_filter_chars
 
@@ -29,7 +36,7 @@ from .answer import MOST_ROWS, AnswerReader
 from .bounded import BoundedSocket, bounded, tls_context
 from .loader import HookError
 from .pool import Pool
-from .verdict import RcptContext, Verdict
+from .verdict import AnswerError, RcptContext, Verdict
 
 CONNECTIONS = 4
 """Of each worker."""
@@ -38,6 +45,8 @@ _SCOPES: dict[str, Literal["SUBTREE", "LEVEL", "BASE"]] = {
     "one": ldap3.LEVEL,
     "base": ldap3.BASE,
 }
+_DOWN = (LDAPBusyResult, LDAPUnavailableResult)
+"""RFC 4511 A.2: nobody is answered just now."""
 _FIELD = re.compile(r"\{(address|local|domain)\}")
 
 
@@ -162,9 +171,8 @@ class _Session:
 
         Raises:
             OSError: the server is late or gone.
-            LDAPExceptionError: the search failed.
-            UnicodeDecodeError: a value is not UTF-8.
-            ValueError: this is no answer that we can use.
+            LDAPExceptionError: the server says that it cannot.
+            AnswerError: the search failed, or this is no answer that we can use.
         """
         search = self._search
         try:
@@ -181,10 +189,19 @@ class _Session:
             if isinstance(error, TimeoutError):  # ldap3 makes one error of both
                 raise
             raise ConnectionResetError(str(error)) from error
+        except _DOWN:
+            raise
+        except LDAPOperationResult as error:
+            raise AnswerError(str(error)) from error
         # ldap3 raises for most results, but not for a referral, nor where a limit cut the answer.
+        if self._connection.result["result"] == RESULT_TIME_LIMIT_EXCEEDED:
+            raise TimeoutError
         if self._connection.result["result"]:
-            raise ValueError(f"the search ended with {self._connection.result['description']}")
-        return list(self._rows())
+            raise AnswerError(f"the search ended with {self._connection.result['description']}")
+        try:
+            return list(self._rows())
+        except UnicodeDecodeError as error:
+            raise AnswerError(f"a value is not UTF-8: {error}") from error
 
     def _rows(self) -> Iterator[tuple[str | None, str | None]]:
         search = self._search

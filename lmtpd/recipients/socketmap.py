@@ -3,9 +3,9 @@
     27:virtual alice@example.org,              asked: a netstring of the map's name and a key
     22:OK alice@example.org,                   the value, see postfix_map.py
     9:NOTFOUND ,                               none
-    15:TEMP being moved,                       nobody can tell: TEMP, TIMEOUT and PERM alike
+    15:TEMP being moved,                       nobody can tell, TIMEOUT likewise: a fault
 
-PERM too is a fault and no refusal, as it is for Postfix: it speaks of the table, not the address.
+PERM is no refusal, as it is none for Postfix: the request failed for good. So it is nonsense.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Socketmap:
 
         Raises:
             OSError: the server is late or gone, or says that it cannot tell.
-            AnswerError: it answers nonsense.
+            AnswerError, UnicodeDecodeError: it answers nonsense.
         """
         text = f"{self._name} {key}".encode()
         request = b"%d:%b," % (len(text), text)
@@ -53,8 +53,10 @@ class Socketmap:
                 return value
             case "NOTFOUND":
                 return None
-            case "TEMP" | "TIMEOUT" | "PERM":
+            case "TEMP" | "TIMEOUT":
                 raise LookUpError(f"the table says {status} {value}")
+            case "PERM":
+                raise AnswerError(f"the table says {status} {value}")
             case _:
                 raise AnswerError(f"{answer[:50]!r} is no answer of a socketmap")
 

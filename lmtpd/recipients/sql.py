@@ -36,7 +36,13 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
 
 from ..client.connection import connected
 from ..client.target import Target
@@ -59,6 +65,8 @@ _DRIVERS = {
 }
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 _PARAMETERS = ("address", "local", "domain")
+_DOWN = ("08", "53", "57", "58", "XX")
+"""Of PostgreSQL's codes: connection, resources, the operator or time, system, internal."""
 _INSTRUCTIONS = 10_000
 """Of SQLite's machine between two looks at the time: less than a millisecond."""
 
@@ -107,8 +115,9 @@ class SqlVerifier:
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """What the rows say.
 
-        An address that is not ASCII may not exist in the encoding of the data base, and a query for
-        it fail: it is deferred alone, or strangers could bring the hook down.
+        Raises:
+            OSError, Exception: the data base is late or gone, or says that it cannot.
+            AnswerError: the query failed for this address, or its rows make no sense.
         """
         known = (address.mailbox, address.local, address.domain)
         asked = dict(zip(_PARAMETERS, known, strict=True))
@@ -116,9 +125,10 @@ class SqlVerifier:
         try:
             rows = self._rows(values)
         except DBAPIError as error:
-            if address.mailbox.isascii():
+            # An address that is not ASCII may not exist in the encoding of the data base.
+            if address.mailbox.isascii() and _is_down(error):
                 raise error.orig or error from error  # the driver's words, without the query
-            return Verdict.defer(str(error.orig))
+            raise AnswerError(str(error.orig)) from error
         return self._reader.of_rows([_row(*row) for row in rows])
 
     def _rows(self, values: Mapping[str, str]) -> list[tuple[object, ...]]:
@@ -157,6 +167,14 @@ class _Session:
     def close(self) -> None:
         self._connection.invalidate()
         self._connection.close()
+
+
+def _is_down(error: DBAPIError) -> bool:
+    """Whether it speaks of the data base itself, and not of this question (PEP 249)."""
+    said = error.orig.args[0] if error.orig and error.orig.args else None
+    if isinstance(said, dict):  # pg8000 has one kind of error, and PostgreSQL's codes
+        return str(said.get("C"))[:2] in _DOWN
+    return not isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
 
 
 def _row(mailbox: object, word: object = None, *more: object) -> tuple[object, object]:

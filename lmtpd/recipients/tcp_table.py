@@ -37,7 +37,7 @@ class TcpTable:
 
         Raises:
             OSError: the server is late or gone, or says that it cannot tell.
-            AnswerError: it answers nonsense.
+            AnswerError, UnicodeDecodeError: it answers nonsense.
         """
         request = f"get {quote(key, _PRINTABLE)}\n".encode("ascii")
         answer = self._wires.ask(lambda wire: wire.ask(request, line)).decode("utf-8")

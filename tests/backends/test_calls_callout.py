@@ -11,7 +11,7 @@ import pytest
 from lmtpd.recipients.verdict import Kind
 from tests.support.backend_contract import ALICE, Asking
 from tests.support.other_servers import OtherServer
-from tests.support.peer import all_of, hear, server
+from tests.support.peer import all_of, converse, hear, server
 from tests.support.server import Server
 
 GREETED = [b"220 server.example\r\n", b"250 server.example\r\n"]
@@ -62,6 +62,27 @@ def test_what_the_reply_to_rcpt_means(reply: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("says", FAULTS)
 def test_what_says_nothing_about_the_address_is_a_fault(says: list[bytes], tmp_path: Path) -> None:
     assert asked(tmp_path, says) is Kind.DEFER
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_down"),
+    [(b"554 5.7.1 relay access denied\r\n", False), (b"451 4.3.0 down\r\n", True)],
+)
+def test_a_refusal_without_a_sense_concerns_one_address(
+    reply: bytes, is_down: bool, tmp_path: Path
+) -> None:
+    def serve(peer: socket.socket) -> None:
+        converse(peer, *GREETED, b"250 ok\r\n", reply, b"250 ok\r\n")
+        if not is_down:
+            converse(peer, *[b"250 ok\r\n"] * 2)
+            peer.sendall(b"250 ok\r\n")
+
+    with server(serve) as target:
+        settings = {"lmtp_callout_server": str(target), "lmtp_hook_faults": 1}
+        asking = Asking(tmp_path, OtherServer(tmp_path), **settings)
+        assert asking.verdict("nobody@example.org").kind is Kind.DEFER
+        assert asking.verdict(ALICE).is_accepted is not is_down
+    assert ("hook-down" in "".join(asking.lines)) is is_down
 
 
 def test_a_server_that_is_older_than_ehlo(tmp_path: Path) -> None:

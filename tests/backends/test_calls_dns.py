@@ -12,7 +12,7 @@ import pytest
 from lmtpd.recipients.verdict import Kind
 from tests.support.backend_contract import Asking
 from tests.support.client import Client
-from tests.support.name_server import NameServer, serving
+from tests.support.name_server import Answer, NameServer, serving
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -97,6 +97,18 @@ def test_what_nobody_can_tell_is_a_fault(name_server: NameServer, tmp_path: Path
         assert "hook dns: " in verdict.reason
     name_server.answer = name_server.truth
     assert asking.verdict("elsewhere@example.org").is_accepted
+
+
+@pytest.mark.parametrize(("answer", "is_down"), [(fails, False), (lambda _: None, True)])
+def test_a_domain_whose_own_servers_fail_concerns_no_other(
+    answer: Answer, is_down: bool, name_server: NameServer, tmp_path: Path
+) -> None:
+    given = {"lmtp_hook_faults": 1, "lmtp_hook_timeout": 0.5}
+    asking = Asking(tmp_path, Zone(name_server, **OURS), **given)
+    name_server.answer = answer
+    assert asking.verdict("x@servfail.example").kind is Kind.DEFER
+    name_server.answer = name_server.truth
+    assert asking.verdict("elsewhere@example.org").is_accepted is not is_down
 
 
 def test_through_the_server(name_server: NameServer, tmp_path: Path) -> None:

@@ -63,6 +63,18 @@ def test_every_other_status_is_a_fault(status: int, service: HttpService, tmp_pa
     assert TOKEN not in verdict.reason
 
 
+@pytest.mark.parametrize(("status", "is_down"), [(404, False), (500, False), (503, True)])
+def test_some_say_that_the_service_is_down(
+    status: int, is_down: bool, service: HttpService, tmp_path: Path
+) -> None:
+    asking = Asking(tmp_path, service, lmtp_hook_faults=1)
+    service.status = status
+    asking.verdict(BOB)
+    service.status = 200
+    assert asking.verdict(ALICE).is_accepted is not is_down
+    assert ("hook-down" in "".join(asking.lines)) is is_down
+
+
 def test_questions_at_one_time_have_connections_of_their_own(
     service: HttpService, tmp_path: Path
 ) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ldap3.core.exceptions import LDAPBusyResult, LDAPUnavailableResult
 
 from lmtpd.config import ConfigError
 from lmtpd.protocol.envelope import Peer
-from lmtpd.recipients.verdict import RcptContext, RecipientVerifier, Verdict
+from lmtpd.recipients.verdict import AnswerError, RcptContext, RecipientVerifier, Verdict
 from tests.backends.conftest import built, hang_up, ldap_settings
 from tests.support.certificates import Certificate, make_certificate
+from tests.support.peer import server
 from tests.support.population import ALICE, ANSWERS, address
 from tests.support.processes import LOOPBACK
 from tests.support.slapd import BASE, Slapd
@@ -86,6 +89,33 @@ def test_what_is_wrong_is_a_fault_and_said(
     with pytest.raises(Exception, match=fault) as caught:
         ask(hook, "odd@example.org")
     assert "quite secret" not in str(caught.value)
+    hang_up(hook)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (3, TimeoutError),  # timeLimitExceeded
+        (51, LDAPBusyResult),
+        (52, LDAPUnavailableResult),
+        (53, AnswerError),  # unwillingToPerform
+    ],
+)
+def test_some_results_say_that_the_server_is_down(
+    code: int, kind: type[Exception], build: Build
+) -> None:
+    def serve(peer: socket.socket) -> None:
+        for operation, result in ((0x61, 0), (0x65, code)):  # BindResponse, SearchResultDone
+            question = peer.recv(65536)
+            start = 2 if question[1] < 0x80 else 2 + question[1] % 0x80
+            number = question[start : start + 2 + question[start + 1]]
+            body = number + bytes([operation, 7, 10, 1, result, 4, 0, 4, 0])
+            peer.sendall(bytes([0x30, len(body)]) + body)
+
+    with server(serve) as target:
+        hook = build(lmtp_ldap_url=f"ldap://{target}")
+        with pytest.raises(kind):
+            ask(hook, ALICE)
     hang_up(hook)
 
 
