@@ -20,6 +20,7 @@ from . import __version__, config, recipes, try_it
 from .config import Config, ConfigError
 from .failures import DeliveryError
 from .log import Log
+from .mask import masked
 from .protocol.address import Address, AddressError
 from .protocol.envelope import Peer
 from .recipients.chain import AddressRules
@@ -70,7 +71,8 @@ class _Parser(argparse.ArgumentParser):
     """Wrong usage is EX_USAGE, not argparse's 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(os.EX_USAGE, f"{self.prog}: {message}\nTry {self.prog} --help.\n")
+        words = " ".join(map(masked, message.split(" ")))  # it repeats what it does not know
+        self.exit(os.EX_USAGE, f"{self.prog}: {words}\nTry {self.prog} --help.\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ FLOORS = {
     0: ("protocol",),
     1: ("failures", "trust", "dns", "hostname", "client"),
     2: ("recipients", "delivery"),
-    3: ("config", "settings", "values", "checks", "recipes", "log", "services", "session"),
+    3: ("config", "settings", "values", "mask", "checks", "recipes", "log", "services", "session"),
     4: ("server",),
     5: ("wiring", "bridge", "cli", "try_it", "stall", "testing", "__main__"),
 }

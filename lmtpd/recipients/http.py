@@ -46,7 +46,14 @@ class HttpVerifier:
             ca_path: certificates that sign the service's, PEM; None: as the system has them.
             seconds: that a step may take; the guard bounds the whole.
             reader: of answers.
+
+        Raises:
+            HookError: the URL cannot be used.
         """
+        try:
+            urllib3.util.parse_url(url)
+        except urllib3.exceptions.LocationParseError as error:  # which repeats it
+            raise HookError("hook http: lmtp-http-url cannot be used") from error
         self._url = url
         self._reader = reader
         self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -71,16 +78,7 @@ class HttpVerifier:
             ConnectionError: it says that it is down.
             AnswerError: its answer is nonsense, too long, or has another status than 200.
         """
-        response = self._pool.request(
-            "POST",
-            self._url,
-            body=question_about(address),
-            headers=self._headers,
-            redirect=False,
-            preload_content=False,
-            # Nobody asked for compression, and a little of it could be very much.
-            decode_content=False,
-        )
+        response = self._ask(question_about(address))
         try:
             if response.status != 200:
                 kind = ConnectionError if response.status in _DOWN else AnswerError
@@ -90,7 +88,25 @@ class HttpVerifier:
             response.close()  # if the answer is whole, its connection has gone back already
         if len(octets) > MOST_OCTETS:
             raise AnswerError(TOO_LONG)
+        if response.length_remaining:
+            raise ConnectionResetError("the service hung up")
         return self._reader.of_json(octets)
+
+    def _ask(self, question: bytes) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._pool.request(
+                "POST",
+                self._url,
+                body=question,
+                headers=self._headers,
+                redirect=False,
+                preload_content=False,
+                # Nobody asked for compression, and a little of it could be very much.
+                decode_content=False,
+            )
+        except urllib3.exceptions.MaxRetryError as error:
+            # Its own words repeat path and query, where some services want their secret.
+            raise error.reason or ConnectionError("no answer") from error
 
 
 def bearer_token(file: Path | None) -> str:

@@ -37,6 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
+    ArgumentError,
     DataError,
     DBAPIError,
     IntegrityError,
@@ -70,6 +71,12 @@ _DOWN = ("08", "53", "57", "58", "XX")
 _INSTRUCTIONS = 10_000
 """Of SQLite's machine between two looks at the time: less than a millisecond."""
 
+_ENGINE: dict[str, Any] = {
+    "poolclass": NullPool,
+    "isolation_level": "AUTOCOMMIT",
+    "hide_parameters": True,  # from errors
+}
+
 # What goes wrong is raised, and so logged by us, in one line and with the hook's name.
 logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 
@@ -101,7 +108,10 @@ class SqlVerifier:
             ImportError: the driver is not installed.
             OSError: `ca_file` cannot be used.
         """
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except (ArgumentError, ValueError) as error:  # they may repeat a part of it
+            raise HookError("hook sql: lmtp-sql-url cannot be used") from error
         self.blocking = parsed.get_backend_name() == "sqlite"
         """A file, whose disk may take its time."""
         tls = tls_context(ca_file) if ca_file else None
@@ -228,7 +238,7 @@ def _engine(url: URL, password: str, tls: ssl.SSLContext | None, deadline_s: flo
     if backend == "sqlite":
         return _file(url, deadline_s)
     # With AUTOCOMMIT a question is one round trip.
-    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    engine = create_engine(url, **_ENGINE)
     connect = _postgresql if backend == "postgresql" else _mysql
     event.listen(engine, "do_connect", partial(connect, tls, deadline_s))
     return engine
@@ -304,8 +314,7 @@ def _file(url: URL, deadline_s: float) -> Engine:
     engine = create_engine(
         url.set(database=path, query={"mode": "ro", "uri": "true"}),
         connect_args={"timeout": deadline_s},
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
+        **_ENGINE,
     )
 
     @event.listens_for(engine, "connect")

@@ -10,6 +10,10 @@ import sqlalchemy
 
 from lmtpd.config import ConfigError
 from lmtpd.protocol.envelope import Peer
+from lmtpd.recipients.answer import AnswerReader
+from lmtpd.recipients.chain import AddressRules
+from lmtpd.recipients.loader import HookError
+from lmtpd.recipients.sql import SqlVerifier
 from lmtpd.recipients.verdict import AnswerError, RcptContext, RecipientVerifier, Verdict
 from tests.backends.conftest import QUERY, built, hang_up, sql_url
 from tests.support.certificates import Certificate, make_certificate
@@ -48,13 +52,21 @@ def small(tmp_path: Path) -> str:
         ("sqlite:////x", "SELECT ':address'", "stands in quotation marks"),
         ("sqlite:////x", 'SELECT ":local", :local', "stands in quotation marks"),
         ("mysql://l:secret@x/y", "SELECT :address", "holds a password"),
-        ("mysql://l@x:port/y", "SELECT :address", "ValueError"),
+        ("mysql://l@x:secret/y", "SELECT :address", "is not a URL"),
     ],
 )
 def test_settings_that_cannot_be_used(tmp_path: Path, url: str, query: str, fault: str) -> None:
     with pytest.raises(ConfigError) as caught:
         built(tmp_path, "sql", lmtp_sql_url=url, lmtp_sql_query=query)
     assert fault in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://l@x:secret/y", "secret"])
+def test_what_is_no_url_is_not_repeated(url: str) -> None:
+    reader = AnswerReader("example.org", AddressRules())
+    with pytest.raises(HookError, match="lmtp-sql-url cannot be used") as caught:
+        SqlVerifier(url, QUERY, "secret", None, 1, reader)
     assert "secret" not in str(caught.value)
 
 
@@ -168,8 +180,9 @@ def test_without_the_password(server: PostgreSQL | MariaDB, tmp_path: Path, text
     path.write_text(text)
     given = settings(server, path if text else Path("none"), QUERY)
     hook = built(tmp_path, "sql", **given)
-    with pytest.raises(Exception, match=r"."):
+    with pytest.raises(Exception, match=r".") as caught:
         ask(hook, ALICE)
+    assert not text or text not in str(caught.value)
 
 
 def test_a_unix_socket(server: PostgreSQL | MariaDB, tmp_path: Path, password_file: Path) -> None:
