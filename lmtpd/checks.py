@@ -137,16 +137,28 @@ def _tls_twice(config: Config) -> str:
 def _directory_in_clear(config: Config) -> str:
     is_clear = config.lmtp_ldap_url.startswith("ldap://") and not config.lmtp_ldap_starttls
     remedy = "set lmtp-ldap-starttls, or use ldaps:"
-    return _listened_to(config.lmtp_ldap_url, remedy) if is_clear else ""
+    return _listened_to(urlsplit(config.lmtp_ldap_url).hostname, remedy) if is_clear else ""
 
 
 def _data_base_in_clear(config: Config) -> str:
     is_clear = not config.lmtp_sql_ca_file
-    return _listened_to(config.lmtp_sql_url, "set lmtp-sql-ca-file") if is_clear else ""
+    host = urlsplit(config.lmtp_sql_url).hostname
+    return _listened_to(host, "set lmtp-sql-ca-file") if is_clear else ""
 
 
-def _listened_to(url: str, remedy: str) -> str:
-    host = urlsplit(url).hostname
+def _server_in_clear(config: Config) -> str:
+    target = config.lmtp_callout_server
+    if target is None or target.is_path or config.lmtp_callout_starttls:
+        return ""
+    return _listened_to(target.host, "set lmtp-callout-starttls")
+
+
+def _authority_unused(config: Config) -> str:
+    unused = config.lmtp_callout_ca_file and not config.lmtp_callout_starttls
+    return "is not read without lmtp-callout-starttls" if unused else ""
+
+
+def _listened_to(host: str | None, remedy: str) -> str:
     if host in (None, "localhost", "127.0.0.1", "::1"):
         return ""
     return f"clear text: whoever is on the way to {host} can change its answers; {remedy}"
@@ -207,6 +219,7 @@ _FILES = (
     "lmtp-sql-ca-file",
     "lmtp-ldap-password-file",
     "lmtp-ldap-ca-file",
+    "lmtp-callout-ca-file",
 )
 """Settings that name a file to read."""
 _BACK_ENDS = {
@@ -245,6 +258,8 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-exec-command",), _no_program),
     Check(("lmtp-sql-url", "lmtp-sql-ca-file"), _data_base_in_clear),
     Check(("lmtp-ldap-url", "lmtp-ldap-starttls"), _directory_in_clear),
+    Check(("lmtp-callout-server", "lmtp-callout-starttls"), _server_in_clear),
+    Check(("lmtp-callout-ca-file", "lmtp-callout-starttls"), _authority_unused),
     Check(("lmtp-fail-open-domains",), _fails_open),
     Check(("lmtp-hostname",), _nameless_machine),
 )

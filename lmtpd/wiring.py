@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from .client.dialogue import Hello
+from .client.tls import Tls, TlsMode
 from .config import Config, ConfigError
 from .delivery.agent import DeliveryAgent
 from .delivery.commit import CommitMode, GroupCommit
@@ -129,7 +130,9 @@ def verifier(
     def callout(_: Config) -> RecipientVerifier:
         target = _given(config.lmtp_callout_server, "callout", "lmtp-callout-server")
         hello = Hello.SMTP if config.lmtp_callout_protocol == "smtp" else Hello.LMTP
-        return CalloutVerifier(target, hello, config.lmtp_hostname, seconds, rules)
+        mode = TlsMode.ENCRYPT if config.lmtp_callout_starttls else TlsMode.NONE
+        tls = Tls(mode, str(config.lmtp_callout_ca_file or ""), is_checked=True)
+        return CalloutVerifier(target, tls, hello, config.lmtp_hostname, seconds, rules)
 
     shipped = {
         "maildirs": maildirs,

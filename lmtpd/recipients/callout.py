@@ -47,20 +47,32 @@ class CalloutVerifier:
     """Asks over connections that are kept."""
 
     def __init__(
-        self, target: Target, hello: Hello, name: str, seconds: float, rules: AddressRules
+        self,
+        target: Target,
+        tls: Tls,
+        hello: Hello,
+        name: str,
+        seconds: float,
+        rules: AddressRules,
     ) -> None:
         """Prepare questions; nothing is asked yet.
 
         Args:
             target: the server.
+            tls: whether to encrypt, and whom to believe.
             hello: LHLO for LMTP, EHLO for SMTP.
             name: ours.
             seconds: that anybody waits for a connection; the guard bounds the whole.
             rules: what a detail is. The server may take `alice+anything`, and each must not
                 become a mailbox.
+
+        Raises:
+            OSError: the certificates cannot be read.
         """
+        if tls.mode is not TlsMode.NONE:
+            tls.context()
         self._rules = rules
-        self._sessions = Pool(lambda: _Session(target, hello, name), seconds)
+        self._sessions = Pool(lambda: _Session(target, tls, hello, name), seconds)
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """What the server says; no opinion on an address that it could not even read.
@@ -79,14 +91,12 @@ class _Session:
 
     is_spent = False
 
-    def __init__(self, target: Target, hello: Hello, name: str) -> None:
+    def __init__(self, target: Target, tls: Tls, hello: Hello, name: str) -> None:
         self._left = MOST_QUESTIONS
         self._reader = ReplyReader()
-        self._connection = Connection(target, Tls())
+        self._connection = Connection(target, tls)
         try:
-            self._keywords = self._connection.perform(
-                opening(self._reader, name, TlsMode.NONE, hello)
-            )
+            self._keywords = self._connection.perform(opening(self._reader, name, tls.mode, hello))
         except BaseException as error:  # the end of our time too
             self.close()
             if isinstance(error, SessionEndedError):

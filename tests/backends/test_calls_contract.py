@@ -12,7 +12,12 @@ from tests.support.answering_program import ProgramFile
 from tests.support.back_ends import HttpService, SocketmapService, TcpTableService
 from tests.support.backend_contract import ALICE, MUTE, Asking, BackEnd
 from tests.support.client import Client
-from tests.support.other_servers import OtherPostfix, OtherServer
+from tests.support.other_servers import (
+    OtherPostfix,
+    OtherPostfixWithTls,
+    OtherServer,
+    OtherServerWithTls,
+)
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -25,6 +30,8 @@ BACK_ENDS: dict[str, type[BackEnd]] = {
     "exec": ProgramFile,
     "callout-lmtp": OtherServer,
     "callout-smtp": OtherPostfix,
+    "callout-lmtp-tls": OtherServerWithTls,
+    "callout-smtp-tls": OtherPostfixWithTls,
 }
 SAID = [(name, address) for name, kind in BACK_ENDS.items() for address in kind.answers]
 WRONG = [(name, address) for name, kind in BACK_ENDS.items() for address in kind.wrong]

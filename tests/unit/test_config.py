@@ -271,6 +271,12 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
             "lmtp-sql-url: clear text: whoever is on the way to db.example.org can change",
         ),
         (
+            "lmtp-callout-server = mx.example.org:25\nlmtp-recipient-hooks = callout",
+            {},
+            "lmtp-callout-server: clear text: whoever is on the way to mx.example.org can change",
+        ),
+        ("lmtp-callout-ca-file = lmtp.crt", {}, "lmtp-callout-ca-file: is not read without"),
+        (
             "lmtp-fail-open-domains = b.example;a.example",
             {},
             "lmtp-fail-open-domains: every address of a.example, b.example is accepted while",
