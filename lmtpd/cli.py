@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,7 +24,7 @@ from .protocol.address import Address, AddressError
 from .protocol.envelope import Peer
 from .recipients.chain import AddressRules
 from .recipients.guard import GuardedHook
-from .recipients.process import Process
+from .recipients.process import Process, in_thread
 from .recipients.verdict import Kind, RcptContext, Verdict
 
 if TYPE_CHECKING:
@@ -305,25 +304,7 @@ class _WatchedHook:
 def _asking() -> Process:
     from . import wiring
 
-    return wiring.process(_in_thread, threading.Event, Log(sys.stderr).line)
-
-
-def _in_thread(
-    seconds: float,
-    blocking: bool,  # noqa: ARG001 - one question, one thread, whatever the hook is
-    function: Callable[[], Verdict | None],
-) -> Verdict | None:
-    """The deadline of a process that asks once: a hook that hangs is left behind at the exit."""
-    answer: Future[Verdict | None] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(function())
-        except Exception as error:  # noqa: BLE001 - handed on to the chain
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    return answer.result(seconds)
+    return wiring.process(in_thread, threading.Event, Log(sys.stderr).line)
 
 
 def _tell(text: str) -> None:
