@@ -15,6 +15,7 @@ sense, 404 too: a path that is misspelt must not make every address unknown; and
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from pathlib import Path
 
 import urllib3
@@ -28,7 +29,12 @@ from .verdict import AnswerError, RcptContext, Verdict
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 2.1."""
-_DOWN = (429, 502, 503, 504)
+_DOWN = (
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
 """RFC 6585 4, RFC 9110 15.6: nobody is answered just now. 500 may be about this one question."""
 
 
