@@ -81,8 +81,9 @@ class ExecVerifier:
             verdict = self._reader.of_json(program.wire.ask(question, line))
         except BaseException as error:  # the end of our time too
             program.kill()  # now, for what it has said at last
-            # Nonsense is an answer too: nobody else shall wait for it.
-            if not (program.has_answered or isinstance(error, AnswerError)):
+            if isinstance(error, AnswerError):  # an answer too: nobody else shall wait for it
+                self._starts.answered(program.ticket)
+            elif not program.has_answered:
                 self._starts.failed(program.ticket, self._clock(), told(error))
             raise
         finally:
