@@ -256,6 +256,7 @@ WARNINGS: tuple[Check, ...] = (
     *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),
     Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),
     Check(("lmtp-exec-command",), _no_program),
+    _idle("passwd", "lmtp-passwd-domains"),
     Check(("lmtp-sql-url", "lmtp-sql-ca-file"), _data_base_in_clear),
     Check(("lmtp-ldap-url", "lmtp-ldap-starttls"), _directory_in_clear),
     Check(("lmtp-callout-server", "lmtp-callout-starttls"), _server_in_clear),

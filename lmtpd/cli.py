@@ -217,11 +217,12 @@ def _check_config(settings: Config, _: list[str]) -> int:
 def _check_recipient(settings: Config, texts: list[str]) -> int:
     from . import wiring
 
-    directories = wiring.tree(settings)
-    store = wiring.store(settings, directories)
     walk: list[str] = []
     chain = wiring.verifier(
-        settings, directories, _asking(), lambda hook: _WatchedHook(hook, walk.append)
+        settings,
+        wiring.tree(settings),
+        _asking(),
+        lambda hook: _WatchedHook(hook, walk.append),
     )
     code = os.EX_OK
     for text in texts:
@@ -231,12 +232,20 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
         while walk:
             _tell(f"  {walk.pop(0)}")
         for mailbox in verdict.mailboxes:
-            folder = settings.lmtp_maildir_root.joinpath(*store.locate(mailbox))
-            _tell(f"  delivered to mailbox {mailbox} in {folder}")
+            _tell(f"  delivered to mailbox {mailbox} in {_folder(settings, mailbox)}")
         if verdict.reason:
             _tell(f"  because of {verdict.reason}")
         code = code or _EXIT_BY_VERDICT[verdict.kind]
     return code
+
+
+def _folder(settings: Config, mailbox: str) -> str:
+    from . import wiring
+
+    try:
+        return str(wiring.folder(settings, mailbox))
+    except (OSError, DeliveryError) as error:
+        return f"no folder: {error}"
 
 
 def _mailbox_add(settings: Config, texts: list[str]) -> int:

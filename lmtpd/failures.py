@@ -10,6 +10,7 @@ log. Unknown is 451 4.3.0: an unforeseen fault of ours must never bounce mail.
              +- UnsafeMailboxError   a mailbox name that could leave the store
              +- LinkOutsideError     a symbolic link that does leave it
              +- StoreVanishedError   the store's file system is not mounted any more
+             +- HomeError            a user's home that is not there, or not to be written to
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ class LinkOutsideError(StoreError):
 
 class StoreVanishedError(StoreError):
     """The root was a mount point when we started, and is none now."""
+
+
+class HomeError(StoreError):
+    """A user's home or Maildir that is not there, is not the user's, or would lead elsewhere."""
 
 
 _BY_ERRNO = {

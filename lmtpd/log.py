@@ -30,14 +30,15 @@ class Log:
         """From now on write the lines of one moment together; `later` calls at its end."""
         self._later = later
 
-    def line(self, event: str, **fields: object) -> None:
-        """Write one line; fields that are None or empty are left out."""
-        words = [self._time(), event]
-        for key, value in fields.items():
-            word = "" if value is None else escaped(value)
-            if word:
-                words.append(f"{key}={word}")
-        self._lines.append(" ".join(words) + "\n")
+    def line(self, event: str, common: str = "", /, **fields: object) -> None:
+        """Write one line.
+
+        Args:
+            event: what has happened.
+            common: words that several lines have in common, from `words`.
+            fields: the others.
+        """
+        self._lines.append(f"{self._time()} {event}{common}{words(**fields)}\n")
         if self._later is None:
             self.flush()
         elif len(self._lines) == 1:
@@ -59,6 +60,16 @@ class Log:
 @functools.lru_cache(maxsize=1)
 def _utc(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def words(**fields: object) -> str:
+    """Fields as ` key=value`, less those that are None or empty."""
+    found = ""
+    for key, value in fields.items():
+        word = "" if value is None else escaped(value)
+        if word:
+            found += f" {key}={word}"
+    return found
 
 
 def escaped(value: object) -> str:

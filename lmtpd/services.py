@@ -68,8 +68,12 @@ class Transport(Protocol):
             OSError: it failed; the connection cannot be used any more.
         """
 
-    def close(self) -> None:
-        """End the connection, whatever state it is in; never raises."""
+    def close(self, *, has_quit: bool) -> None:
+        """End the connection, whatever state it is in; never raises.
+
+        Args:
+            has_quit: the peer says no more, so that nothing it says can be lost.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ kind of thread: whatever waits is behind a name in Services or Transport.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from .delivery.agent import Job, Outcome
 from .delivery.message import Message
 from .failures import DeliveryError, told
+from .log import words
 from .protocol import replies
 from .protocol.address import Address
 from .protocol.dialogue import NEED_DATA, Dialogue
@@ -96,7 +98,7 @@ class Session:
         finally:
             self._abandon()
             self._forget()
-            self._transport.close()
+            self._transport.close(has_quit=self._dialogue.has_quit)
 
     def _greet(self) -> None:
         if not self._services.trust.trusts(self._peer.address):
@@ -213,8 +215,9 @@ class Session:
         if self._dialogue.has_input or self._transport.has_input():
             self._abandon()
         self._has_just_delivered = True
+        common = self._words(envelope)
         for outcome in outcomes:
-            self._log_outcome(envelope, outcome)
+            self._log_outcome(common, outcome)
             self._say(outcome.reply)
         self._forget()
 
@@ -302,7 +305,7 @@ class Session:
         self._forget()
 
     def _introducing(self, reply: Reply, *more: str) -> Reply:
-        return replace(reply, lines=(f"{self._services.host} {reply.lines[0]}", *more))
+        return _introduced(self._services.host, reply, more)
 
     def _say(self, reply: Reply) -> None:
         self._outbox += self._dialogue.send(reply)
@@ -337,24 +340,36 @@ class Session:
             cause=verdict.reason,
         )
 
-    def _log_outcome(self, envelope: Envelope, outcome: Outcome) -> None:
+    def _words(self, envelope: Envelope) -> str:
+        """What the lines of all recipients say."""
         original = {f"client_{key.lower()}": text for key, text in self._original_client.items()}
-        self._services.log.line(
-            _event(outcome),
+        return words(
             id=envelope.id,
             peer=self._peer,
             helo=envelope.client_name,
             tls=envelope.tls and envelope.tls.version,
             sender=f"<{envelope.reverse_path}>",
+            size=self._message.size if self._message else 0,
+            **original,
+        )
+
+    def _log_outcome(self, common: str, outcome: Outcome) -> None:
+        self._services.log.line(
+            _event(outcome),
+            common,
             recipient=outcome.recipient.address,
             mailbox=",".join(outcome.recipient.mailboxes),
-            size=self._message.size if self._message else 0,
             reply=outcome.reply,
             seconds=outcome.seconds,
             file=",".join(outcome.names),
             cause=outcome.cause and told(outcome.cause),
-            **original,
         )
+
+
+@functools.lru_cache(maxsize=16)
+def _introduced(host: str, reply: Reply, more: tuple[str, ...]) -> Reply:
+    """The same to every client."""
+    return replace(reply, lines=(f"{host} {reply.lines[0]}", *more))
 
 
 def _event(outcome: Outcome) -> str:

@@ -30,6 +30,7 @@ _TLS = "TLS and trust"
 _NAMES = "Names"
 _STORE = "Mailboxes"
 _RECIPIENTS = "Recipients"
+_HOMES = "Hook passwd"
 _HTTP = "Hook http"
 _EXEC = "Hook exec"
 _DNS = "Hook dns"
@@ -207,8 +208,8 @@ class Config:
         "maildirs",
         values.hooks,
         "Who says which recipients exist, asked in this order, separated by semicolons:"
-        " `maildirs`, `table`, `sql`, `ldap`, `http`, `socketmap`, `tcp_table`, `exec`, `dns`,"
-        " `callout`, an entry point's name or `package.module:Verifier`.",
+        " `maildirs`, `table`, `passwd`, `sql`, `ldap`, `http`, `socketmap`, `tcp_table`, `exec`,"
+        " `dns`, `callout`, an entry point's name or `package.module:Verifier`.",
         _RECIPIENTS,
     )
     lmtp_recipient_table: Path | None = setting(
@@ -294,6 +295,26 @@ class Config:
         " hook is down, for the mailbox of that name, which is made if it is not there: invented"
         " addresses too, and aliases as mailboxes that nobody reads.",
         _RECIPIENTS,
+    )
+    lmtp_passwd_domains: frozenset[str] = setting(
+        "none",
+        values.domains,
+        "Domains, separated by semicolons, in which the users of the system are recipients."
+        " `none`: `lmtp-default-domain`.",
+        _HOMES,
+    )
+    lmtp_passwd_maildir: str = setting(
+        "Maildir",
+        values.inner_path,
+        "Place of a user's maildir below the home; it is made if it is not there.",
+        _HOMES,
+    )
+    lmtp_passwd_minimum_uid: int = setting(
+        "1000",
+        between(1, 999_999_999, values.number, "root gets no mail this way"),
+        "Smallest number of a user who gets mail. Below 1000 are accounts of the system, which are"
+        " unknown.",
+        _HOMES,
     )
     lmtp_http_url: str | None = setting(
         "none",

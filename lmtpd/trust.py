@@ -7,6 +7,7 @@ Addresses in, yes or no out: no socket, no log, no reply.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 
@@ -54,12 +55,9 @@ class TrustPolicy:
         if not address:
             return True
         try:
-            peer = ipaddress.ip_address(address.partition("%")[0])
+            peer = _peer(address)
         except ValueError:
             return False
-        if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped:
-            # A listener on `::` sees IPv4 peers so (RFC 4291 2.5.5.2); the list says 10.0.0.1.
-            peer = peer.ipv4_mapped
         networks = _LOOPBACK if self.networks is None else self.networks
         return any(peer in network for network in networks)
 
@@ -68,6 +66,13 @@ class TrustPolicy:
         if self.networks is None:
             return "loopback only"
         return ";".join(str(network) for network in self.networks)
+
+
+@functools.lru_cache(maxsize=1000)
+def _peer(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    peer = ipaddress.ip_address(address.partition("%")[0])
+    # A listener on `::` sees IPv4 peers as mapped (RFC 4291 2.5.5.2); the list says 10.0.0.1.
+    return (peer.version == 6 and peer.ipv4_mapped) or peer
 
 
 def _network(entry: str) -> Network:

@@ -219,6 +219,14 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def inner_path(text: str) -> str:
+    """`Maildir` or `mail/inbox`: a path below a place that is named elsewhere."""
+    parts = text.split("/")
+    if {"", ".", ".."} & {*parts} or {*"{}\0"} & {*text}:
+        raise ValueError(f"{text!r} is not a relative path without '.', '..' and braces")
+    return text
+
+
 def text(text: str) -> str:
     """Anything; not set: empty."""
     return "" if is_none(text) else text

@@ -5,19 +5,24 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from .client.dialogue import Hello
 from .client.tls import Tls, TlsMode
 from .config import Config, ConfigError
-from .delivery.agent import DeliveryAgent
+from .delivery.agent import DeliveryAgent, Job, Outcome
 from .delivery.commit import CommitMode, GroupCommit
 from .delivery.disk import Disk
 from .delivery.duplicates import Duplicates, Unconfirmed
-from .delivery.layout import Layout
+from .delivery.homes import Homes, HomeStore
+from .delivery.layout import Layout, is_home
 from .delivery.maildir import MaildirStore
 from .delivery.message import Message
+from .delivery.rights import Rights
+from .delivery.store import MailboxStore
 from .delivery.tree import MaildirTree
+from .delivery.users import Users
 from .protocol import replies
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
@@ -30,6 +35,7 @@ from .recipients.fail_open import FailOpen
 from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
 from .recipients.maildirs import MaildirsVerifier
+from .recipients.passwd import PasswdVerifier
 from .recipients.policy import Policy
 from .recipients.postfix_map import PostfixMap
 from .recipients.process import Deadline, Event, Process, Report
@@ -40,6 +46,8 @@ from .recipients.verdict import RecipientVerifier
 from .services import Runtime, Services
 
 T = TypeVar("T")
+
+_Deliver = Callable[[Job], tuple[Outcome, ...]]
 
 
 def tree(config: Config, disk: Disk | None = None) -> MaildirTree:
@@ -59,6 +67,28 @@ def store(config: Config, directories: MaildirTree) -> MaildirStore:
     return MaildirStore(Layout(config.lmtp_maildir_path), directories, config.lmtp_hostname)
 
 
+def homes(config: Config) -> Homes | None:
+    """Those of the system's users, if they get mail."""
+    return _homes(config) if "passwd" in config.lmtp_recipient_hooks else None
+
+
+def _homes(config: Config) -> Homes:
+    users = Users(config.lmtp_passwd_minimum_uid)
+    return Homes(users, config.lmtp_passwd_maildir, Rights())
+
+
+def folder(config: Config, mailbox: str) -> Path:
+    """Where delivery to a mailbox goes, for people.
+
+    Raises:
+        OSError, StoreError: it cannot be told, or there is no such place.
+    """
+    private = homes(config)
+    if private and is_home(mailbox):
+        return private.folder(mailbox)
+    return config.lmtp_maildir_root.joinpath(*Layout(config.lmtp_maildir_path).parts(mailbox))
+
+
 def process(within: Deadline, new_event: Callable[[], Event], report: Report) -> Process:
     """What hooks are asked with, by the real clock and real dice."""
     return Process(within, new_event, time.monotonic, random.random, report)
@@ -70,6 +100,7 @@ def verifier(
     asking: Process,
     watched: Callable[[GuardedHook], Link] = lambda hook: hook,
     kept_up: Callable[[TableFile], object] = lambda _: None,
+    private: Homes | None = None,
 ) -> VerifierChain:
     """The chain of `lmtp-recipient-hooks`.
 
@@ -79,12 +110,14 @@ def verifier(
         asking: how hooks are waited for.
         watched: puts something between the chain and a hook.
         kept_up: has a table's file looked at from time to time.
+        private: the homes of users, if they get mail and delivery knows the same.
 
     Raises:
         ConfigError: a hook cannot be had.
     """
     layout = Layout(config.lmtp_maildir_path)
     rules = _rules(config)
+    private = private or homes(config)
 
     def maildirs(_: Config) -> RecipientVerifier:
         return MaildirsVerifier(layout, directories)
@@ -94,6 +127,10 @@ def verifier(
         hook = TableFile(path, config.lmtp_default_domain, rules, asking.report)
         kept_up(hook)
         return hook
+
+    def passwd(_: Config) -> RecipientVerifier:
+        domains = config.lmtp_passwd_domains or {config.lmtp_default_domain}
+        return PasswdVerifier(domains, private or _homes(config))
 
     seconds = config.lmtp_hook_timeout
     reader = _reader(config)
@@ -137,6 +174,7 @@ def verifier(
     shipped = {
         "maildirs": maildirs,
         "table": table,
+        "passwd": passwd,
         "sql": _sql,
         "ldap": _ldap,
         "http": http,
@@ -146,6 +184,11 @@ def verifier(
         "dns": dns,
         "callout": callout,
     }
+
+    def check(mailbox: str) -> object:
+        place = private.layout if private and is_home(mailbox) else layout
+        return place.parts(mailbox)
+
     policy = Policy(
         deadline_s=config.lmtp_hook_timeout,
         positive_ttl_s=config.lmtp_verify_positive_ttl,
@@ -159,7 +202,7 @@ def verifier(
     try:
         hooks = load_hooks(config.lmtp_recipient_hooks, shipped, config)
         links = [
-            watched(GuardedHook(name, hook, asking, layout.parts, policy.of(name, hook)))
+            watched(GuardedHook(name, hook, asking, check, policy.of(name, hook)))
             for name, hook in hooks
         ]
     except HookError as error:
@@ -232,6 +275,41 @@ def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:
     return PeerNames(spawn, config.lmtp_dns_server).name_of
 
 
+def _agent(config: Config, mailboxes: MailboxStore, unconfirmed: Unconfirmed) -> DeliveryAgent:
+    quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
+    return DeliveryAgent(
+        mailboxes,
+        GroupCommit(CommitMode(config.lmtp_commit)),
+        Duplicates(mailboxes, unconfirmed, config.lmtp_repetition_window),
+        config.lmtp_hostname,
+        quota,
+        has_delivered_to=config.lmtp_delivered_to,
+    )
+
+
+def _checked(private: Homes) -> Homes:
+    try:
+        private.check()
+    except OSError as error:
+        text = (
+            "lmtp-recipient-hooks: passwd delivers with the rights of each user, and lmtpd may not"
+            f" take them: {error}; run it as root, or add AmbientCapabilities=CAP_SETUID CAP_SETGID"
+            " to its unit"
+        )
+        raise ConfigError([text]) from error
+    return private
+
+
+def _apart(deliver: _Deliver, deliver_to_homes: _Deliver) -> _Deliver:
+    """Homes have a thread of their own: one that hangs, or NSS, stops no other mail."""
+
+    def chosen(job: Job) -> tuple[Outcome, ...]:
+        mailboxes = (mailbox for one in job.envelope.recipients for mailbox in one.mailboxes)
+        return deliver_to_homes(job) if any(map(is_home, mailboxes)) else deliver(job)
+
+    return chosen
+
+
 def services(
     config: Config, runtime: Runtime, unconfirmed: Unconfirmed, disk: Disk | None = None
 ) -> Services:
@@ -250,17 +328,12 @@ def services(
     def kept_up(table: TableFile) -> None:
         runtime.repeat(LOOK_S, lambda: table.refresh(runtime.offload))
 
-    directories = tree(config, disk)
-    quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
-    mailboxes = store(config, directories)
-    agent = DeliveryAgent(
-        mailboxes,
-        GroupCommit(CommitMode(config.lmtp_commit)),
-        Duplicates(mailboxes, unconfirmed, config.lmtp_repetition_window),
-        config.lmtp_hostname,
-        quota,
-        has_delivered_to=config.lmtp_delivered_to,
-    )
+    directories, private = tree(config, disk), homes(config)
+    agent = _agent(config, store(config, directories), unconfirmed)
+    deliver = runtime.delivering(agent)
+    if private:
+        in_homes = HomeStore(_checked(private), store(config, directories), config.lmtp_hostname)
+        deliver = _apart(deliver, runtime.delivering(_agent(config, in_homes, unconfirmed)))
     return Services(
         host=config.lmtp_hostname,
         default_domain=config.lmtp_default_domain,
@@ -277,9 +350,10 @@ def services(
             directories,
             process(runtime.within, runtime.new_event, runtime.log.line),
             kept_up=kept_up,
+            private=private,
         ),
         agent=agent,
-        deliver=runtime.delivering(agent),
+        deliver=deliver,
         unconfirmed=unconfirmed,
         new_message=lambda is_binary, lead: Message(directories, lead, is_binary=is_binary),
         # To be unique is enough, and it costs no system call; seeded anew in each worker.

@@ -116,6 +116,7 @@ COMPONENTS = {
         programs=("mariadbd", "mariadb-install-db"),
     ),
     "slapd": Component(packages=("slapd",), programs=("slapd", "slapadd")),
+    "accounts": Component(packages=("passwd",), programs=("useradd", "userdel")),
     "fuse": Component(
         # With it comes the library that the file system of the tests is written for.
         packages=("fuse3",),

@@ -62,6 +62,9 @@ class Disk:
         """Open the store's root; a link there is the operator's own."""
         return os.open(path, _DIRECTORY)
 
+    def sync_above(self, root: int) -> None:
+        """Make the root's own name durable; it is the operator's, who has done so long ago."""
+
     def open_directory(self, name: str, parent: int) -> int:
         """Open a directory below another; a link raises NotADirectoryError."""
         return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)

@@ -79,7 +79,7 @@ class Unconfirmed:
         """The client knows."""
         begin, entries, at = self._bucket(key)
         if at >= 0:
-            self._write(begin, entries[:at] + entries[at + _ENTRY.size :])
+            self._write(begin, _without(entries, at))
 
     def may_be_repeated(self, key: bytes) -> bool:
         """Whether there is such a delivery, whose client nobody talks to any more."""
@@ -87,9 +87,8 @@ class Unconfirmed:
         return at >= 0 and not _is_running(_ENTRY.unpack_from(entries, at)[1])
 
     def _put(self, key: bytes, owner: int) -> None:
-        self.confirm(key)
-        begin, entries, _ = self._bucket(key)
-        self._write(begin, _ENTRY.pack(key, owner) + entries)
+        begin, entries, at = self._bucket(key)
+        self._write(begin, _ENTRY.pack(key, owner) + _without(entries, at))
 
     def _bucket(self, key: bytes) -> tuple[int, bytes, int]:
         """Where it begins, its entries, the youngest first, and where the key's is among them."""
@@ -101,6 +100,11 @@ class Unconfirmed:
     def _write(self, begin: int, entries: bytes) -> None:
         whole = entries[:_BUCKET_OCTETS].ljust(_BUCKET_OCTETS, b"\0")
         self._memory[begin : begin + _BUCKET_OCTETS] = whole
+
+
+def _without(entries: bytes, at: int) -> bytes:
+    """All but the one that begins there; -1 stands for none."""
+    return entries[:at] + entries[at + _ENTRY.size :] if at >= 0 else entries
 
 
 def _is_running(pid: int) -> bool:

@@ -106,6 +106,12 @@ class OpenMaildirs:
             self._tree.release(maildir.tmp)
             self._tree.release(maildir.new)
 
+    def close(self) -> None:
+        """No delivery is under way, and none will come: close all."""
+        self._outdated += self._opened.values()
+        self._opened.clear()
+        self.trim()
+
     def _is_still_there(self, known: OpenMaildir) -> bool:
         try:
             return self._tree.disk.identity_at(known.path) == known.identity

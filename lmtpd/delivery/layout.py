@@ -5,6 +5,7 @@ A name that could lead elsewhere is refused, never cleaned up: a cleaned name is
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from ..protocol.address import Address
 
 NAME_OCTETS = 255
 """NAME_MAX of every common file system."""
+KNOWN_MAILBOXES = 1000
+"""Places that are not worked out anew for each message."""
 
 # `%2e%2e%2f` is a harmless file name until some other program of the site decodes it.
 _ENCODED = re.compile(r"%(?:2e|2f|5c|00)", re.I)
@@ -23,11 +26,30 @@ _ENCODED = re.compile(r"%(?:2e|2f|5c|00)", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+_HOME = "~"
+
+
+def is_home(mailbox: str) -> bool:
+    """Whether it is that of a user of the system: `~alice`; an address has an `@`."""
+    return mailbox.startswith(_HOME) and "@" not in mailbox
+
+
+def home_of(user: str) -> str:
+    """The mailbox of a user of the system."""
+    return _HOME + user
+
+
+def user_of(mailbox: str) -> str:
+    """Whose home it is."""
+    return mailbox.removeprefix(_HOME)
+
+
 class Layout:
     """The template of `lmtp-maildir-path`, `{domain}/{local}` as a rule."""
 
     def __init__(self, template: str) -> None:
         self._template = PurePosixPath(template).parts
+        self._known = functools.lru_cache(KNOWN_MAILBOXES)(self._fill)
 
     def parts(self, mailbox: str) -> tuple[str, ...]:
         """The names of the directories from the root down to the mailbox's own.
@@ -36,6 +58,9 @@ class Layout:
             UnsafeMailboxError: one of them would be empty, `.`, `..`, hold a slash or NUL, plain
                 or percent-encoded, or be longer than a file system takes.
         """
+        return self._known(mailbox)
+
+    def _fill(self, mailbox: str) -> tuple[str, ...]:
         address = Address.of_mailbox(mailbox)
         values = {"local": address.local, "domain": address.domain, "mailbox": mailbox}
         # Each component is filled by itself, so that no value can add or take away a component.

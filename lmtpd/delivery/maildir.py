@@ -79,14 +79,15 @@ class MaildirStore:
     def adopt(self, place: Place, label: str, message: Message) -> MaildirDelivery | None:
         """Give the message's own file a name in tmp/; None where that cannot be.
 
-        It cannot where the mailbox lies on another file system than the root, and where the file
-        system knows no files without a name.
+        It cannot where the mailbox lies on another file system than the root, where the file system
+        knows no files without a name, and where the file is not of this store: it would be root's
+        in a home.
 
         Raises:
             OSError: the mailbox cannot be opened.
             StoreError: the store is not as it should be.
         """
-        if message.file is None or not message.can_be_named:
+        if message.file is None or not message.can_be_named or not message.is_in(self._tree):
             return None
         maildir, name, disk = self._folders.get(place), self._name(label), self._tree.disk
         try:
@@ -105,13 +106,15 @@ class MaildirStore:
         return MaildirDelivery(disk, maildir, name, descriptor, sizes)
 
     def begin_same(self, place: Place, label: str, delivery: Delivery) -> MaildirDelivery | None:
-        """A hard link in another tmp/; None where the file system does not make one.
+        """A hard link in another tmp/ of this store; None where there can be none.
+
+        Octets that two users share would be the one's to change for the other.
 
         Raises:
             OSError: the mailbox cannot be opened.
             StoreError: the store is not as it should be.
         """
-        if not isinstance(delivery, MaildirDelivery):
+        if not isinstance(delivery, MaildirDelivery) or not delivery.is_on(self._tree.disk):
             return None
         maildir = self._folders.get(place)
         with suppress(OSError):
@@ -148,6 +151,10 @@ class MaildirStore:
     def rest(self) -> None:
         """Close maildirs that were not used for long."""
         self._folders.trim()
+
+    def close(self) -> None:
+        """Close all maildirs."""
+        self._folders.close()
 
     def create(self, mailbox: str) -> None:
         """Make the mailbox, durably; one that is there already stays as it is."""
@@ -199,6 +206,10 @@ class MaildirDelivery:
         """What came instead of the durability of the octets."""
         self.device = maildir.identity[0]
         self.folder = maildir.identity
+
+    def is_on(self, disk: Disk) -> bool:
+        """Whether it is made with the rights that this disk has."""
+        return self._disk is disk
 
     def linked_into(self, maildir: OpenMaildir, name: str) -> MaildirDelivery:
         """The same octets in another maildir, under a name of its own; as durable as this delivery.

@@ -60,6 +60,10 @@ class Message:
         """The memory's share is used up: `spill` is due, on a thread that may wait."""
         return len(self._memory) >= PIECE_OCTETS
 
+    def is_in(self, tree: MaildirTree) -> bool:
+        """Whether its file, if there is one, lies below this root."""
+        return self._tree is tree
+
     def digest(self) -> bytes:
         """SHA-256 of the content, for one that is complete; to be asked for once."""
         self._hash.update(self.content)

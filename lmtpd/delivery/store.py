@@ -8,7 +8,8 @@ from typing import Protocol, TypeAlias
 from .message import Message
 
 Place: TypeAlias = tuple[str, ...]
-"""Where a mailbox lies: the directories from the root down; equal for two names of one mailbox."""
+"""Where a mailbox lies: the directories from the root down. In front of those below a home stand
+its user's number and where it is. Equal for two names of one mailbox."""
 
 
 class Delivery(Protocol):

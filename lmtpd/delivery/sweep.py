@@ -45,14 +45,16 @@ def _remove_abandoned(path: str, oldest: float, prefix: str = "") -> int:
         return 0
     try:
         names = os.listdir(directory)  # noqa: PTH208 - by descriptor
-        return sum(_remove(directory, one, oldest) for one in names if one.startswith(prefix))
+        found = [one for one in names if one.startswith(prefix)]
+        return sum(remove_abandoned(directory, one, oldest) for one in found)
     except OSError:
         return 0
     finally:
         os.close(directory)
 
 
-def _remove(directory: int, name: str, oldest: float) -> bool:
+def remove_abandoned(directory: int, name: str, oldest: float) -> bool:
+    """Whether a file was there and is gone; nothing else is, and nothing that is younger."""
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode) or status.st_mtime > oldest:

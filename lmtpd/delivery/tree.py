@@ -106,6 +106,8 @@ class MaildirTree:
             StoreVanishedError: the file system of the store is gone.
         """
         with self.open_root() as root:
+            if create:
+                self.disk.sync_above(root)
             try:
                 return self._descend(root, parts, create=create)
             except NotADirectoryError:

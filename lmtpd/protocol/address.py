@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import idna
 
@@ -49,6 +49,15 @@ class Address:
 
     local: str
     domain: str
+    _text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Spell it once: a delivery asks for it seven times."""
+        local = self.local
+        if not _DOT_STRING.fullmatch(local):
+            local = '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
+        text = f"{local}@{self.domain}" if self.domain else local
+        object.__setattr__(self, "_text", text)
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -88,10 +97,7 @@ class Address:
 
     def __str__(self) -> str:
         """As it goes between angle brackets, quoted where it must be."""
-        local = self.local
-        if not _DOT_STRING.fullmatch(local):
-            local = '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
-        return f"{local}@{self.domain}" if self.domain else local
+        return self._text
 
 
 def without_source_route(text: str) -> str:

@@ -6,6 +6,7 @@ affair. A parameter is known only when its extension is announced (RFC 5321 4.1.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -52,8 +53,18 @@ class _Deserves(Exception):  # noqa: N818 - not an error of ours: the reply for 
         self.reply = reply
 
 
+KNOWN_LINES = 1000
+"""A command that comes again, a bare DATA or one for a busy recipient, is not read again."""
+
+
 class CommandParser:
     """Reads lines under one set of limits and announced extensions."""
+
+    @classmethod
+    @functools.lru_cache(maxsize=4)
+    def under(cls, limits: Limits, extensions: Extensions) -> CommandParser:
+        """The one that all connections under these rules share, with what it knows by heart."""
+        return cls(limits, extensions)
 
     def __init__(self, limits: Limits, extensions: Extensions) -> None:
         self._limits = limits
@@ -65,6 +76,7 @@ class CommandParser:
             "STARTTLS": events.StartTls,
         }
         self._plain = plain
+        self._known = functools.lru_cache(KNOWN_LINES)(self._read)
 
     def parse(self, line: bytes, *, smtputf8: bool) -> events.Command | Bdat:
         """Read one line, less its CR LF.
@@ -76,6 +88,9 @@ class CommandParser:
         Raises:
             UnboundedChunkError: BDAT without a number.
         """
+        return self._known(line, smtputf8)
+
+    def _read(self, line: bytes, smtputf8: bool) -> events.Command | Bdat:
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError:

@@ -89,10 +89,12 @@ class Dialogue:
     def __init__(self, limits: Limits, extensions: Extensions, *, under_tls: bool = False) -> None:
         self._limits = limits
         self._extensions = extensions
-        self._parser = CommandParser(limits, extensions)
+        self._parser = CommandParser.under(limits, extensions)
         self._input = InputBuffer()
         self._is_gone = False
         self._is_open = True
+        self.has_quit = False
+        """The client has said QUIT, and was answered: it says no more (RFC 5321 4.1.1.10)."""
         self._under_tls = under_tls
         self._mode = _Mode.COMMAND
         self._pending: Event | None = None
@@ -330,7 +332,7 @@ class Dialogue:
             case EndOfData() if not self._owed:
                 self._transaction = _Transaction()
             case Quit():
-                self._is_open = False
+                self._is_open, self.has_quit = False, True
             case Data() if reply.code == replies.START_MAIL.code:
                 self._mode, self._reader = _Mode.TEXT, DataReader()
             case event if event is not None and reply.is_success:

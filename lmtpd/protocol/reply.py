@@ -7,6 +7,7 @@ and lines beyond 512 octets (RFC 5321 4.5.3.1.5).
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 
@@ -34,13 +35,10 @@ class Reply:
         Raises:
             ValueError: the code, the status or a line breaks the grammar of RFC 5321 4.2.
         """
-        if not 200 <= self.code <= 599:
-            raise ValueError(f"{self.code} is no reply code")
-        if self.status and (not _STATUS.fullmatch(self.status) or int(self.status[0]) != self.kind):
-            raise ValueError(f"{self.status!r} does not go with {self.code}")
+        begin = _begin(self.code, self.status)
         if not self.lines or _UNSAFE.search("".join(self.lines)):
             raise ValueError("a reply needs lines, without control characters")
-        octets = self._encoded()
+        octets = self._encoded(begin)
         if len(octets) > LINE_OCTETS and max(map(len, octets.split(b"\n"))) >= LINE_OCTETS:
             raise ValueError("a reply line is longer than 512 octets")
         object.__setattr__(self, "_octets", octets)  # frozen, so it is encoded once
@@ -87,12 +85,27 @@ class Reply:
         """The octets on the wire; each line carries the enhanced status code (RFC 2034 4)."""
         return self._octets
 
-    def _encoded(self) -> bytes:
-        status = f"{self.status} " if self.status else ""
-        *more, last = self.lines
-        first = "".join(f"{self.code}-{status}{line}\r\n" for line in more)
-        return f"{first}{self.code} {status}{last}\r\n".encode()
+    def _encoded(self, begin: tuple[str, str]) -> bytes:
+        last, further = begin
+        text = f"{last}{self.lines[-1]}\r\n"
+        if len(self.lines) > 1:
+            text = "".join(f"{further}{line}\r\n" for line in self.lines[:-1]) + text
+        return text.encode()
 
     def __str__(self) -> str:
         """One line for the log: `550 5.1.1 No such mailbox here`."""
         return " ".join(filter(None, (str(self.code), self.status, " / ".join(self.lines))))
+
+
+@functools.cache
+def _begin(code: int, status: str) -> tuple[str, str]:
+    """What the last line begins with, and what each line before it does.
+
+    Raises:
+        ValueError: the two do not go together. As long as they do, there are few of them.
+    """
+    if not 200 <= code <= 599:
+        raise ValueError(f"{code} is no reply code")
+    if status and (not _STATUS.fullmatch(status) or int(status[0]) != code // 100):
+        raise ValueError(f"{status!r} does not go with {code}")
+    return (f"{code} {status} ", f"{code}-{status} ") if status else (f"{code} ", f"{code}-")

@@ -7,6 +7,7 @@ begins with a space goes on with the one before.
     sales@example.org     alice@example.org             an alias
     team@example.org      alice@example.org, bob@example.org
     all@example.org       :include:lists/all            members from a file of their own
+    carol@example.org     ~carol                        the home of a user of the system
     /^sales-.*@example\.org$/ sales@example.org         all that look so, see pattern.py
     @example.org          postmaster@example.org        all that no hook knows
     @example.com          @example.org                  the same names in another domain
@@ -22,6 +23,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from ..delivery.layout import is_home
 from ..protocol.address import Address, AddressError, normal_domain
 from .chain import AddressRules
 from .pattern import compile_pattern
@@ -112,7 +114,7 @@ class _Parser:
         return self._rules.normal(address).mailbox
 
     def _targets(self, words: list[str], origin: Path, *outer: Path) -> list[str]:
-        """Addresses, those of lists among them; `outer` are the lists that led here."""
+        """Addresses and homes, those of lists among them; `outer` are the lists that led here."""
         targets: list[str] = []
         for word in words:
             listed = _INCLUDE.fullmatch(word)
@@ -120,7 +122,7 @@ class _Parser:
                 path = origin.parent / (listed[1] or listed[2] or listed[3])
                 targets += self._members(path, *outer)
             else:
-                targets.append(self._key(word))
+                targets.append(word if is_home(word) else self._key(word))
         return targets
 
     def _members(self, path: Path, *outer: Path) -> list[str]:

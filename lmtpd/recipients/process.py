@@ -59,7 +59,7 @@ class Event(Protocol):
 class Report(Protocol):
     """A line for the operator, as Log.line writes it."""
 
-    def __call__(self, event: str, **fields: object) -> object:
+    def __call__(self, event: str, /, **fields: object) -> object:
         """Write `event` and the fields."""
 
 

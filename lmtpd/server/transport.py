@@ -105,18 +105,23 @@ class SocketTransport:
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, plain_socket.SHUT_RD)
 
-    def close(self) -> None:
+    def close(self, *, has_quit: bool) -> None:
         """End the connection so that the last reply arrives.
 
         Closing with unread input makes the kernel send a reset, which can overtake and destroy the
-        reply; so what the peer still sends is read and dropped, for a moment.
+        reply; so what the peer still sends is read and dropped, for a moment. One that has said
+        QUIT sends nothing, but under TLS its close_notify.
         """
+        if not has_quit or isinstance(self._socket, ssl.SSLSocket) or self.has_input():
+            self._linger()
+        self._socket.close()
+
+    def _linger(self) -> None:
         with contextlib.suppress(OSError):
             self._close_notify()
             socket.socket.shutdown(self._socket, plain_socket.SHUT_WR)
             self._socket.settimeout(LINGER_SECONDS)
             gevent.with_timeout(LINGER_SECONDS, self._read_to_end, timeout_value=None)
-        self._socket.close()
 
     def _close_notify(self) -> None:
         """Tell a TLS peer that the end is no truncation (RFC 5246 7.2.1); do not wait for its."""

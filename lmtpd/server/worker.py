@@ -134,7 +134,7 @@ class Worker:
                 tls = transport.start_tls()
             except OSError as error:
                 self._log.line("connection-lost", peer=peer, cause=told(error))
-                transport.close()
+                transport.close(has_quit=False)
                 return
         session = Session(transport, peer, self._services, tls)
         self._sessions[session] = transport

@@ -21,12 +21,15 @@ from lmtpd.recipients.process import in_thread
 from lmtpd.recipients.sql import SqlVerifier
 from lmtpd.recipients.verdict import RecipientVerifier
 from tests.support import population
+from tests.support.accounts import Accounts
 from tests.support.certificates import Certificate
 from tests.support.daemon import Daemon
 from tests.support.gate import Gate, Mode
+from tests.support.homes import Site, capable_server, root_server
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import PASSWORD, PostgreSQL
 from tests.support.processes import LOOPBACK
+from tests.support.server import Server
 from tests.support.slapd import BASE, BIND_DN, Slapd
 
 QUERY = (
@@ -242,3 +245,24 @@ def ldap_settings(url: str, password_file: Path) -> dict[str, object]:
         "lmtp_ldap_filter": FILTER,
         "lmtp_ldap_word_attribute": "description",
     }
+
+
+@pytest.fixture(scope="session")
+def people() -> Iterator[Site]:
+    with Accounts() as accounts:
+        alice, bob, vmail = (accounts.add(letter) for letter in "abv")
+        yield Site(accounts, alice, bob, vmail, accounts.folder)
+
+
+@pytest.fixture
+def site(people: Site) -> Site:
+    """With homes as they are when a user is new."""
+    for account in (people.alice, people.bob, people.vmail):
+        people.accounts.furnish(account)
+    return people
+
+
+@pytest.fixture(params=[root_server, capable_server], ids=["root", "capable"])
+def mail_server(request: pytest.FixtureRequest, site: Site) -> Iterator[Server]:
+    with request.param(site) as running:
+        yield running

@@ -21,6 +21,8 @@ def _deliver(server: Server) -> bytes:
             b"Subject: x\r\n\r\n.\r\n"
         )
         assert client.replies(5)[-1].code == 250
+        # Without it the same message, sent again, would be taken for a repetition.
+        assert client.command("QUIT").code == 221
     (file,) = set(server.message_files("alice@example.org")) - before
     return file.read_bytes()
 

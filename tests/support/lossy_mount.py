@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -128,6 +129,15 @@ class LossyMount:
             yield
         finally:
             self.mend()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """No call is answered; whoever makes one waits for the end of the block."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _ask(self, order: str, details: Any = None) -> Any:
         self._channel.send((order, details))

@@ -104,7 +104,7 @@ class ScriptedTransport:
         self._advance()
         return TLS
 
-    def close(self) -> None:
+    def close(self, *, has_quit: bool) -> None:  # noqa: ARG002
         """The server ends the connection."""
         self._hear()
         self.is_closed = True

@@ -260,6 +260,7 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
         ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not read"),
         ("lmtp-ldap-url = ldaps://x", {}, "lmtp-ldap-url: is not read"),
+        ("lmtp-passwd-domains = a.example", {}, "lmtp-passwd-domains: is not read"),
         (
             f"lmtp-ldap-url = ldap://ldap.example.org\n{LDAP}",
             {},

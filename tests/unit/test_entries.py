@@ -44,6 +44,8 @@ def read(text: str, rules: AddressRules | None = None, **lists: str) -> Entries:
         ('"a\\"b"@x.org', {'a"b@x.org': ()}),
         ('"alice"@x.org', {"alice@x.org": ()}),
         ("#a@x.org\nb@x.org", {"b@x.org": ()}),
+        ("a@x.org ~Bob, ~c@x.org, d", {"a@x.org": ("~Bob", "~c@x.org", "d@example.org")}),
+        ("~a ~a", {"~a@example.org": ("~a",)}),
         ("bob@bücher.example", {"bob@xn--bcher-kva.example": ()}),
         ("@Bücher.Example bob", {"@xn--bcher-kva.example": ("bob@example.org",)}),
         ("jürgen@x.org", {"jürgen@x.org": ()}),

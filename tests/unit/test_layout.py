@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmtpd.delivery.layout import NAME_OCTETS, Layout
+from lmtpd.delivery.layout import NAME_OCTETS, Layout, home_of, is_home, user_of
 from lmtpd.failures import UnsafeMailboxError
 
 USUAL = "{domain}/{local}"
@@ -207,3 +207,10 @@ def test_walk_passes_over_names_that_nobody_can_print(tmp_path: Path) -> None:
 def test_walk_without_a_root(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         list(Layout(USUAL).walk(str(tmp_path / "missing")))
+
+
+def test_homes_are_told_by_their_names() -> None:
+    assert is_home("~alice")
+    assert (home_of("alice"), user_of("~alice")) == ("~alice", "alice")
+    for mailbox in ("alice@example.org", "~alice@example.org", "alice", ""):
+        assert not is_home(mailbox)

@@ -832,3 +832,25 @@ class Foreign:
 
 def test_other_stores_deliveries_get_no_second_name(store: MaildirStore) -> None:
     assert store.begin_same(AT, ID, Foreign()) is None  # type: ignore[arg-type]
+
+
+def test_a_store_with_other_rights_shares_no_file(
+    store: MaildirStore, disk: FaultyDisk, tmp_path: Path
+) -> None:
+    """The disk is the rights: a second name would give one user a file of another."""
+    theirs = make_store(tmp_path, FaultyDisk())
+    with ExitStack() as opened:
+        source, _ = with_others(store, opened)
+        assert theirs.begin_same(OTHERS[0], ID, source) is None
+        spilled = message(store, b"x" * 1000, is_spilled=True)
+        assert theirs.adopt(AT, ID, spilled) is None
+        spilled.close()
+    assert not disk.made("link", "link_unnamed")
+
+
+def test_a_store_that_is_closed_holds_nothing(store: MaildirStore, disk: FaultyDisk) -> None:
+    for place in (AT, *OTHERS):
+        store.begin(place, ID).close()
+    assert len(disk.kept_open()) == KEPT_OPEN * 4
+    store.close()
+    assert disk.kept_open() == []

@@ -55,7 +55,7 @@ class Line:
     def start_tls(self) -> TlsInfo:
         raise OSError("the handshake failed")
 
-    def close(self) -> None:
+    def close(self, *, has_quit: bool) -> None:  # noqa: ARG002
         self.is_closed = True
 
     @property

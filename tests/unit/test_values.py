@@ -199,6 +199,8 @@ def test_host_name_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         (values.command, "program 'an argument'", ("program", "an argument")),
         (values.words, "none", ""),
         (values.words, "lmtpd=ours", "lmtpd=ours"),
+        (values.inner_path, "Maildir", "Maildir"),
+        (values.inner_path, "mail/in box", "mail/in box"),
     ],
 )
 def test_back_ends(parse: Callable[[str], object], text: str, value: object) -> None:
@@ -225,6 +227,10 @@ def test_back_ends(parse: Callable[[str], object], text: str, value: object) -> 
         (values.command, " "),
         (values.command, "a\0"),
         (values.words, "\u00fc"),
+        *(
+            (values.inner_path, path)
+            for path in ("", "/x", "x/", "a//b", ".", "a/../b", "{x}", "\0")
+        ),
     ],
 )
 def test_what_names_no_back_end(parse: Callable[[str], object], text: str) -> None:
