@@ -13,7 +13,6 @@ import shutil
 import socket
 import stat
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -48,14 +47,19 @@ def _tls_without_certificate(config: Config) -> str:
     return "needs a certificate: set lmtp-cert-path and lmtp-key-path" if lacking else ""
 
 
-def _unreadable(path: Path | None) -> str:
-    """Opened, not asked by os.access: that is wrong for root and for some file systems."""
-    try:
-        if path:
-            path.open("rb").close()
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}"
-    return ""
+def _readable(key: str) -> Check:
+    """A file that is named can be read. Opened, for os.access is wrong for some file systems."""
+
+    def says(config: Config) -> str:
+        path = _value(config, key)
+        try:
+            if isinstance(path, Path):
+                path.open("rb").close()
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror}"
+        return ""
+
+    return Check((key,), says)
 
 
 def _no_root(config: Config) -> str:
@@ -66,26 +70,6 @@ def _no_root(config: Config) -> str:
     except OSError as error:
         return f"{root}: {error.strerror}; create it, or is its file system not mounted?"
     return "" if is_folder else f"{root} is not a folder"
-
-
-def _table_missing(config: Config) -> str:
-    lacking = "table" in config.lmtp_recipient_hooks and not config.lmtp_recipient_table
-    return "the hook table needs its file: set lmtp-recipient-table" if lacking else ""
-
-
-def _table_unused(config: Config) -> str:
-    unused = config.lmtp_recipient_table and "table" not in config.lmtp_recipient_hooks
-    return "is not read, for lmtp-recipient-hooks does not name table" if unused else ""
-
-
-def _lacking(hook: str, row: str, config: Config) -> str:
-    lacking = hook in config.lmtp_recipient_hooks and not getattr(config, row.replace("-", "_"))
-    return f"the hook {hook} needs to know whom to ask: set {row}" if lacking else ""
-
-
-def _unused(hook: str, row: str, config: Config) -> str:
-    unused = getattr(config, row.replace("-", "_")) and hook not in config.lmtp_recipient_hooks
-    return f"is not read, for lmtp-recipient-hooks does not name {hook}" if unused else ""
 
 
 def _no_mark(config: Config) -> str:
@@ -126,7 +110,7 @@ def _idle(hook: str, key: str) -> Check:
 
     def says(config: Config) -> str:
         unused = _value(config, key) and hook not in config.lmtp_recipient_hooks
-        return f"is not used, for lmtp-recipient-hooks does not name {hook}" if unused else ""
+        return f"is not read, for lmtp-recipient-hooks does not name {hook}" if unused else ""
 
     return Check((key, "lmtp-recipient-hooks"), says)
 
@@ -153,16 +137,28 @@ def _tls_twice(config: Config) -> str:
 def _directory_in_clear(config: Config) -> str:
     is_clear = config.lmtp_ldap_url.startswith("ldap://") and not config.lmtp_ldap_starttls
     remedy = "set lmtp-ldap-starttls, or use ldaps:"
-    return _listened_to(config.lmtp_ldap_url, remedy) if is_clear else ""
+    return _listened_to(urlsplit(config.lmtp_ldap_url).hostname, remedy) if is_clear else ""
 
 
 def _data_base_in_clear(config: Config) -> str:
     is_clear = not config.lmtp_sql_ca_file
-    return _listened_to(config.lmtp_sql_url, "set lmtp-sql-ca-file") if is_clear else ""
+    host = urlsplit(config.lmtp_sql_url).hostname
+    return _listened_to(host, "set lmtp-sql-ca-file") if is_clear else ""
 
 
-def _listened_to(url: str, remedy: str) -> str:
-    host = urlsplit(url).hostname
+def _server_in_clear(config: Config) -> str:
+    target = config.lmtp_callout_server
+    if target is None or target.is_path or config.lmtp_callout_starttls:
+        return ""
+    return _listened_to(target.host, "set lmtp-callout-starttls")
+
+
+def _authority_unused(config: Config) -> str:
+    unused = config.lmtp_callout_ca_file and not config.lmtp_callout_starttls
+    return "is not read without lmtp-callout-starttls" if unused else ""
+
+
+def _listened_to(host: str | None, remedy: str) -> str:
     if host in (None, "localhost", "127.0.0.1", "::1"):
         return ""
     return f"clear text: whoever is on the way to {host} can change its answers; {remedy}"
@@ -213,40 +209,38 @@ def _nameless_machine(config: Config) -> str:
     return f"this machine calls itself {name!r}, which is no host name; localhost is used"
 
 
-_WHOM_TO_ASK = (
-    ("http", "lmtp-http-url"),
-    ("socketmap", "lmtp-socketmap"),
-    ("tcp_table", "lmtp-tcp-table"),
-    ("exec", "lmtp-exec-command"),
-    ("callout", "lmtp-callout-server"),
+_FILES = (
+    "lmtp-cert-path",
+    "lmtp-key-path",
+    "lmtp-recipient-table",
+    "lmtp-http-token-file",
+    "lmtp-http-ca-path",
+    "lmtp-sql-password-file",
+    "lmtp-sql-ca-file",
+    "lmtp-ldap-password-file",
+    "lmtp-ldap-ca-file",
+    "lmtp-callout-ca-file",
 )
-"""Hooks, and the setting that each cannot do without."""
+"""Settings that name a file to read."""
+_BACK_ENDS = {
+    "table": ("lmtp-recipient-table",),
+    "sql": ("lmtp-sql-url", "lmtp-sql-query"),
+    "ldap": ("lmtp-ldap-url", "lmtp-ldap-base", "lmtp-ldap-filter", "lmtp-ldap-attributes"),
+    "http": ("lmtp-http-url",),
+    "socketmap": ("lmtp-socketmap",),
+    "tcp_table": ("lmtp-tcp-table",),
+    "exec": ("lmtp-exec-command",),
+    "callout": ("lmtp-callout-server",),
+}
+"""The settings that a hook cannot do without; the first says whom it asks."""
 
 FAULTS: tuple[Check, ...] = (
     Check(("lmtp-cert-path", "lmtp-key-path"), _certificate_alone),
     Check(("lmtp-key-path", "lmtp-cert-path"), _key_alone),
     Check(("lmtp-tls-only", "lmtp-cert-path"), _tls_without_certificate),
-    Check(("lmtp-cert-path",), lambda config: _unreadable(config.lmtp_cert_path)),
-    Check(("lmtp-key-path",), lambda config: _unreadable(config.lmtp_key_path)),
-    Check(("lmtp-recipient-table",), lambda config: _unreadable(config.lmtp_recipient_table)),
-    Check(("lmtp-recipient-hooks", "lmtp-recipient-table"), _table_missing),
-    *(
-        Check(("lmtp-recipient-hooks", key), partial(_lacking, hook, key))
-        for hook, key in _WHOM_TO_ASK
-    ),
+    *map(_readable, _FILES),
+    *(_needs(hook, key) for hook, keys in _BACK_ENDS.items() for key in keys),
     Check(("lmtp-recipient-hooks", "lmtp-dns-mx", "lmtp-dns-txt"), _no_mark),
-    Check(("lmtp-http-token-file",), lambda config: _unreadable(config.lmtp_http_token_file)),
-    Check(("lmtp-http-ca-path",), lambda config: _unreadable(config.lmtp_http_ca_path)),
-    Check(("lmtp-sql-password-file",), lambda config: _unreadable(config.lmtp_sql_password_file)),
-    Check(("lmtp-sql-ca-file",), lambda config: _unreadable(config.lmtp_sql_ca_file)),
-    Check(("lmtp-ldap-password-file",), lambda config: _unreadable(config.lmtp_ldap_password_file)),
-    Check(("lmtp-ldap-ca-file",), lambda config: _unreadable(config.lmtp_ldap_ca_file)),
-    _needs("sql", "lmtp-sql-url"),
-    _needs("sql", "lmtp-sql-query"),
-    _needs("ldap", "lmtp-ldap-url"),
-    _needs("ldap", "lmtp-ldap-base"),
-    _needs("ldap", "lmtp-ldap-filter"),
-    _needs("ldap", "lmtp-ldap-attributes"),
     Check(("lmtp-ldap-bind-dn", "lmtp-ldap-password-file"), _bind_without_password),
     Check(("lmtp-ldap-password-file", "lmtp-ldap-bind-dn"), _password_without_bind),
     Check(("lmtp-ldap-starttls", "lmtp-ldap-url"), _tls_twice),
@@ -259,18 +253,14 @@ FAULTS: tuple[Check, ...] = (
 WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-bind-addr", "lmtp-cert-path"), _clear_text),
     Check(("lmtp-bind-addr", "lmtp-trusted-ips"), _nobody_trusted),
-    Check(("lmtp-recipient-table", "lmtp-recipient-hooks"), _table_unused),
-    *(
-        Check((key, "lmtp-recipient-hooks"), partial(_unused, hook, key))
-        for hook, key in _WHOM_TO_ASK
-    ),
+    *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),
     Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),
     Check(("lmtp-exec-command",), _no_program),
-    _idle("sql", "lmtp-sql-url"),
-    _idle("ldap", "lmtp-ldap-url"),
     _idle("passwd", "lmtp-passwd-domains"),
     Check(("lmtp-sql-url", "lmtp-sql-ca-file"), _data_base_in_clear),
     Check(("lmtp-ldap-url", "lmtp-ldap-starttls"), _directory_in_clear),
+    Check(("lmtp-callout-server", "lmtp-callout-starttls"), _server_in_clear),
+    Check(("lmtp-callout-ca-file", "lmtp-callout-starttls"), _authority_unused),
     Check(("lmtp-fail-open-domains",), _fails_open),
     Check(("lmtp-hostname",), _nameless_machine),
 )

@@ -12,19 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__, config, recipes, try_it
 from .config import Config, ConfigError
-from .failures import DeliveryError
-from .log import Log, told
+from .failures import DeliveryError, told
+from .log import Log
+from .mask import masked
 from .protocol.address import Address, AddressError
 from .protocol.envelope import Peer
 from .recipients.chain import AddressRules
 from .recipients.guard import GuardedHook
-from .recipients.process import Process
+from .recipients.process import Process, in_thread
 from .recipients.verdict import Kind, RcptContext, Verdict
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class _Parser(argparse.ArgumentParser):
     """Wrong usage is EX_USAGE, not argparse's 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(os.EX_USAGE, f"{self.prog}: {message}\nTry {self.prog} --help.\n")
+        words = " ".join(map(masked, message.split(" ")))  # it repeats what it does not know
+        self.exit(os.EX_USAGE, f"{self.prog}: {words}\nTry {self.prog} --help.\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -377,25 +378,7 @@ class _WatchedHook:
 def _asking() -> Process:
     from . import wiring
 
-    return wiring.process(_in_thread, threading.Event, Log(sys.stderr).line)
-
-
-def _in_thread(
-    seconds: float,
-    blocking: bool,  # noqa: ARG001 - one question, one thread, whatever the hook is
-    function: Callable[[], Verdict | None],
-) -> Verdict | None:
-    """The deadline of a process that asks once: a hook that hangs is left behind at the exit."""
-    answer: Future[Verdict | None] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(function())
-        except Exception as error:  # noqa: BLE001 - handed on to the chain
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    return answer.result(seconds)
+    return wiring.process(in_thread, threading.Event, Log(sys.stderr).line)
 
 
 def _tell(text: str) -> None:

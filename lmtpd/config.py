@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from configobj import ConfigObj, ConfigObjError, DuplicateError
 
 from lmtpd.checks import FAULTS, WARNINGS, Check
+from lmtpd.mask import masked
 from lmtpd.settings import Config, Setting
 
 __all__ = ["FILE_FORMAT", "Config", "ConfigError", "Setting", "load"]
@@ -90,11 +91,23 @@ class _Given(NamedTuple):
     def read(self) -> object:
         """Its value. Raises ValueError in the administrator's words."""
         text = self.text.strip()
-        if _CONTROL.search(text):
+        found = _CONTROL.search(text)
+        if found:
             # Triple quotes go over lines: a missing one would swallow the settings below.
-            raise ValueError(f"{text!r} has a line break or control character in it")
-        value = _SETTINGS[self.key].parse(text)
+            raise ValueError(f"has a line break or control character in it ({found[0]!r})")
+        value = self._parsed(text)
         return (self.folder / value).absolute() if isinstance(value, Path) else value
+
+    def _parsed(self, text: str) -> object:
+        """Its value. An error speaks of the text without a secret, having seen no other."""
+        shown = masked(text)
+        try:
+            return _SETTINGS[self.key].parse(text)
+        except ValueError:
+            if shown == text:
+                raise
+        _SETTINGS[self.key].parse(shown)
+        raise ValueError(f"{shown!r} is no value here")
 
 
 class _Findings:
@@ -157,7 +170,7 @@ def _from_file(file: Path, findings: _Findings) -> Iterator[_Given]:
     numbers = _numbers_of_keys(lines)
     for key, value in _parsed(file, lines, numbers, findings).items():
         number = numbers.get(key.strip(), 0)
-        place = _Place(0, number, f"{file}:{number}: {key}")
+        place = _Place(0, number, f"{file}:{number}: {masked(key)}")
         if key in _SETTINGS:
             yield _Given(key, _unquoted(value), place, file.parent)
         else:
@@ -172,7 +185,7 @@ def _clear(file: Path, lines: list[str], findings: _Findings) -> None:
             findings.fault(place, "is not UTF-8")
         elif line.lstrip().startswith("["):
             # Keys behind a section's head would silently not count.
-            findings.fault(place, f"there are no sections: remove {line.strip()!r}")
+            findings.fault(place, f"there are no sections: remove {masked(line.strip())!r}")
         else:
             continue
         lines[number - 1] = ""
@@ -206,10 +219,10 @@ def _syntax_fault(error: ConfigObjError, numbers: dict[str, int]) -> str:
     """ConfigObj's error in the words of this file's format."""
     match = _KEY.match(error.line)
     if match is None:
-        return f"{error.line.strip()!r} is neither 'key = value' nor a comment"
+        return f"{masked(error.line.strip())!r} is neither 'key = value' nor a comment"
     if isinstance(error, DuplicateError):
-        return f"{match[2]}: is already set in line {numbers[match[2]]}"
-    return f"{match[2]}: a quotation mark has no partner"
+        return f"{masked(match[2])}: is already set in line {numbers[match[2]]}"
+    return f"{masked(match[2])}: a quotation mark has no partner"
 
 
 def _unquoted(value: str) -> str:
@@ -229,7 +242,9 @@ def _from_environment(environment: Mapping[str, str], findings: _Findings) -> It
         elif _SERVICE_VALUE.match(text):
             # A service named `lmtp` makes LMTP_PORT=tcp://10.0.0.1:11200; stopping for that
             # would keep the server from starting beside its own service.
-            findings.warn(place, f"{text!r} looks like a service link of Kubernetes, ignored")
+            findings.warn(
+                place, f"{masked(text)!r} looks like a service link of Kubernetes, ignored"
+            )
         else:
             yield _Given(_VARIABLES[name].key, text, place, Path())
 
@@ -237,7 +252,7 @@ def _from_environment(environment: Mapping[str, str], findings: _Findings) -> It
 def _from_options(options: Mapping[str, str], findings: _Findings) -> Iterator[_Given]:
     """What the command line gives."""
     for key, text in options.items():
-        place = _Place(2, 0, f"command line: --{key}")
+        place = _Place(2, 0, f"command line: --{masked(key)}")
         if key in _SETTINGS:
             yield _Given(key, text, place, Path())
         else:

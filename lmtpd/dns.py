@@ -131,11 +131,16 @@ class PeerNames:
         return [record.to_text() for record in answer], answer.chaining_result.minimum_ttl
 
 
+class DomainError(Exception):
+    """The name server is there, and has nothing to say of a domain: SERVFAIL, REFUSED, silence."""
+
+
 def exchangers(domain: str, server: tuple[str, int] | None, seconds: float) -> list[str]:
     """The hosts of a domain's MX, in lower case; none if there are none, or no such domain.
 
     Raises:
-        dns.exception.DNSException: nobody can tell.
+        DomainError: the name server is there, and cannot tell.
+        dns.exception.DNSException: it is not there.
     """
     return [
         record.exchange.to_text(omit_final_dot=True).lower()
@@ -147,7 +152,8 @@ def texts(domain: str, server: tuple[str, int] | None, seconds: float) -> list[s
     """The texts of a domain's TXT; none if there are none, or no such domain.
 
     Raises:
-        dns.exception.DNSException: nobody can tell.
+        DomainError: the name server is there, and cannot tell.
+        dns.exception.DNSException: it is not there.
     """
     return [
         b"".join(record.strings).decode("ascii", "replace")
@@ -157,10 +163,28 @@ def texts(domain: str, server: tuple[str, int] | None, seconds: float) -> list[s
 
 def _records(domain: str, kind: str, server: tuple[str, int] | None, seconds: float) -> list[Any]:
     name = dns.name.from_text(domain)
+    resolver = _resolver(server)
     try:
-        return list(_resolver(server).resolve(name, kind, lifetime=seconds, search=False))
+        return list(resolver.resolve(name, kind, lifetime=seconds, search=False))
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
+    except dns.exception.DNSException as error:
+        if _is_there(resolver, seconds / 2):
+            raise DomainError(str(error)) from error
+        raise
+
+
+def _is_there(resolver: dns.resolver.Resolver, seconds: float) -> bool:
+    """Whether the name server answers at all, if it be SERVFAIL; nobody owns the root."""
+    try:
+        resolver.resolve(dns.name.root, "NS", lifetime=seconds)
+    except dns.resolver.LifetimeTimeout:
+        return False
+    except dns.resolver.NoNameservers as error:
+        return any(response is not None for *_, response in error.kwargs["errors"])
+    except dns.exception.DNSException:
+        pass
+    return True
 
 
 def _resolver(server: tuple[str, int] | None) -> dns.resolver.Resolver:

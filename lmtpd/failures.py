@@ -1,4 +1,4 @@
-"""The one place where an exception becomes a Reply.
+"""The one place where an exception becomes a Reply, or words for the log.
 
 What the client reads is the table's text (lmtpd.protocol.replies); what really happened goes to the
 log. Unknown is 451 4.3.0: an unforeseen fault of ours must never bounce mail.
@@ -81,3 +81,13 @@ def reply_for(error: BaseException, quota_exceeded: Reply = replies.MAILBOX_FULL
             return replies.OUT_OF_RESOURCES
         case _:
             return replies.INTERNAL_FAULT
+
+
+def told(error: BaseException) -> str:
+    """What went wrong, for the operator: the kind of error, its words and the file it names."""
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 - the error of a hook, which may be anybody's code
+        words = "its words cannot be had"
+    kind = f"{type(error).__name__}: {words}".rstrip(": ")
+    return "; ".join([kind, *getattr(error, "__notes__", ())])

@@ -72,12 +72,6 @@ def words(**fields: object) -> str:
     return found
 
 
-def told(error: BaseException) -> str:
-    """What went wrong, for the operator: the kind of error, its words and the file it names."""
-    words = f"{type(error).__name__}: {error}".rstrip(": ")
-    return "; ".join([words, *getattr(error, "__notes__", ())])
-
-
 def escaped(value: object) -> str:
     """A value in one word: as it is where that is safe, else as a JSON string of plain ASCII."""
     text = f"{value:.4f}" if isinstance(value, float) else str(value)

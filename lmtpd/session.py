@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from .delivery.agent import Job, Outcome
 from .delivery.message import Message
-from .failures import DeliveryError
-from .log import told, words
+from .failures import DeliveryError, told
+from .log import words
 from .protocol import replies
 from .protocol.address import Address
 from .protocol.dialogue import NEED_DATA, Dialogue

@@ -389,6 +389,18 @@ class Config:
     lmtp_callout_protocol: str = setting(
         "lmtp", values.call_protocol, "What that server speaks: `lmtp` or `smtp`.", _CALLOUT
     )
+    lmtp_callout_starttls: bool = setting(
+        "false",
+        values.switch,
+        "Ask nothing before STARTTLS. The server's certificate and name are always checked.",
+        _CALLOUT,
+    )
+    lmtp_callout_ca_file: Path | None = setting(
+        "none",
+        optional(values.path),
+        "Certificates, PEM, by one of which the server's must be signed. `none`: the system's.",
+        _CALLOUT,
+    )
     lmtp_sql_url: str = setting(
         "none",
         values.service_url,

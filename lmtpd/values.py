@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from lmtpd.client.target import Target
 from lmtpd.hostname import is_host_name, machine_name
+from lmtpd.mask import masked
 from lmtpd.trust import TrustPolicy
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ _SWITCH = {
 }
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _OCTETS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+# As SQLAlchemy reads them: a slash does not end a password, and drivers take one from the query.
+_PASSWORD = re.compile(r"//[^/?#]*:.*@|[?&]passw(?:or)?d=", re.DOTALL)
 _HOOK = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.\w+)*", re.A)
 # Filling, width and precision, and no more: `{local:.1}` and `{local:_<2.2}`.
 _FORMAT_SPEC = re.compile(r"(?:[^{}/]?[<>^])?[0-9]{0,2}(?:\.[0-9]{1,2})?")
@@ -183,9 +186,9 @@ def url(text: str) -> str:
         is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         is_whole = False
-    if not is_whole or "@" in parts.netloc or not text.isascii() or not text.isprintable():
+    if not is_whole or "@" in parts.netloc or not re.fullmatch("[!-~]*", text):
         raise ValueError(
-            f"{text!r} is not an address such as http://127.0.0.1:8080/recipients,"
+            f"{masked(text)!r} is not an address such as http://127.0.0.1:8080/recipients,"
             " without name and password"
         )
     return text
@@ -196,9 +199,9 @@ def command(text: str) -> tuple[str, ...]:
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:
-        raise ValueError(f"{text!r} is no command: {error}") from None
+        raise ValueError(f"is no command: {error}") from None  # without its arguments: see mask.py
     if not words or "\0" in text:
-        raise ValueError(f"{text!r} is no command")
+        raise ValueError("is no command")
     return words
 
 
@@ -233,15 +236,14 @@ def service_url(text: str) -> str:
     """`scheme://...`, without a password, which no error repeats; not set: empty."""
     if is_none(text):
         return ""
-    try:
-        has_password = urlsplit(text).password is not None
-        is_url = re.match(r"[a-z][a-z0-9+]*://", text)
-    except ValueError:
-        has_password, is_url = "@" in text, None
-    if has_password:
+    if _PASSWORD.search(text):
         raise ValueError("holds a password, which others can read here: it has a file of its own")
+    try:
+        is_url = re.match(r"[a-z][a-z0-9+]*://", text) and urlsplit(text).port != 0
+    except ValueError:
+        is_url = False
     if not is_url:
-        raise ValueError(f"{text!r} is not a URL such as ldaps://ldap.example.org")
+        raise ValueError(f"{masked(text)!r} is not a URL such as ldaps://ldap.example.org")
     return text
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .client.dialogue import Hello
+from .client.tls import Tls, TlsMode
 from .config import Config, ConfigError
 from .delivery.agent import DeliveryAgent, Job, Outcome
 from .delivery.commit import CommitMode, GroupCommit
@@ -39,7 +40,6 @@ from .recipients.passwd import PasswdVerifier
 from .recipients.policy import Policy
 from .recipients.postfix_map import PostfixMap
 from .recipients.process import Deadline, Event, Process, Report
-from .recipients.rows import RowReader
 from .recipients.socketmap import Socketmap
 from .recipients.table_file import LOOK_S, TableFile
 from .recipients.tcp_table import TcpTable
@@ -134,16 +134,14 @@ def verifier(
         return PasswdVerifier(domains, private or _homes(config))
 
     seconds = config.lmtp_hook_timeout
-    reader = AnswerReader(config.lmtp_default_domain, rules)
+    reader = _reader(config)
 
     def http(_: Config) -> RecipientVerifier:
         url = _given(config.lmtp_http_url, "http", "lmtp-http-url")
-        try:
+        with extra("http"):
             from .recipients.http import HttpVerifier, bearer_token
-        except ModuleNotFoundError as error:
-            raise HookError(f"hook http: needs {error.name}: pip install lmtpd[http]") from error
-        token_file = config.lmtp_http_token_file
-        token = bearer_token(token_file) if token_file else ""
+
+        token = bearer_token(config.lmtp_http_token_file)
         return HttpVerifier(url, token, config.lmtp_http_ca_path, seconds, reader)
 
     def socketmap(_: Config) -> RecipientVerifier:
@@ -170,7 +168,9 @@ def verifier(
     def callout(_: Config) -> RecipientVerifier:
         target = _given(config.lmtp_callout_server, "callout", "lmtp-callout-server")
         hello = Hello.SMTP if config.lmtp_callout_protocol == "smtp" else Hello.LMTP
-        return CalloutVerifier(target, hello, config.lmtp_hostname, rules)
+        mode = TlsMode.ENCRYPT if config.lmtp_callout_starttls else TlsMode.NONE
+        tls = Tls(mode, str(config.lmtp_callout_ca_file or ""), is_checked=True)
+        return CalloutVerifier(target, tls, hello, config.lmtp_hostname, seconds, rules)
 
     shipped = {
         "maildirs": maildirs,
@@ -223,8 +223,8 @@ def _rules(config: Config) -> AddressRules:
     return AddressRules(config.lmtp_recipient_delimiter, config.lmtp_case_sensitive)
 
 
-def _rows(config: Config) -> RowReader:
-    return RowReader(config.lmtp_default_domain, _rules(config))
+def _reader(config: Config) -> AnswerReader:
+    return AnswerReader(config.lmtp_default_domain, _rules(config))
 
 
 # Their packages are optional, and imported only where they are used.
@@ -240,7 +240,7 @@ def _sql(config: Config) -> RecipientVerifier:
             secret(config.lmtp_sql_password_file),
             config.lmtp_sql_ca_file,
             config.lmtp_hook_timeout,
-            _rows(config),
+            _reader(config),
         )
 
 
@@ -261,7 +261,7 @@ def _ldap(config: Config) -> RecipientVerifier:
             (config.lmtp_ldap_bind_dn, secret(config.lmtp_ldap_password_file)),
             config.lmtp_ldap_ca_file,
             config.lmtp_hook_timeout,
-            _rows(config),
+            _reader(config),
             starttls=config.lmtp_ldap_starttls,
         )
 

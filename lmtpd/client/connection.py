@@ -205,7 +205,7 @@ def connected(target: Target, seconds: float = CONNECT_S) -> socket.socket:
     try:
         connection.settimeout(seconds)
         connection.connect(target.host)
-    except OSError:
+    except BaseException:  # the end of our time too
         connection.close()
         raise
     return connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ class Tls:
     """Certificates that sign the server's, PEM; empty: encrypt, and believe anybody."""
     name: str = ""
     """The server's name in its certificate; empty: as the target has it."""
+    is_checked: bool = False
+    """Where `ca_path` is empty believe those alone whom the system believes."""
 
     def context(self) -> ssl.SSLContext:
         """For TLS 1.2 and up.
@@ -40,13 +43,20 @@ class Tls:
         Raises:
             OSError: the certificates cannot be read.
         """
-        import ssl
+        return _context(self.ca_path, self.is_checked)
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996: nothing older
-        if self.ca_path:
-            context.load_verify_locations(self.ca_path)
-        else:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+
+@functools.cache  # the system's certificates take their time
+def _context(ca_path: str, is_checked: bool) -> ssl.SSLContext:
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996: nothing older
+    if ca_path:
+        context.load_verify_locations(ca_path)
+    elif is_checked:
+        context.load_default_certs()
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -19,21 +19,34 @@ value: addresses as in virtual(5), or one of these words of access(5):
     452 text                                   it is full
     DEFER text       450 text                  nobody can tell about this one; every other 4NN
 
-An address without a domain is in `lmtp-default-domain`. Anything else is a fault of the back-end.
+Data bases and directories answer with rows: each has a mailbox and, if the administrator wants it,
+a word, with the text behind it (`reject This mailbox is closed`):
+
+    accept      the mailbox gets the message; so does a row without a word
+    catch-all   so it does, but only if no hook knows the address itself
+    unknown, reject, full, defer       as above; the mailbox does not matter
+
+No row is no opinion; several with a mailbox are a list. A refusal wins over an acceptance, an
+acceptance over a catch-all.
+
+A mailbox is an address, in `lmtp-default-domain` where it has no domain, and counts in its normal
+form. Anything else is nonsense: AnswerError.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ..protocol.address import Address, AddressError
 from .chain import AddressRules
-from .verdict import Verdict
+from .verdict import AnswerError, Verdict
 
 MOST_OCTETS = 65536
 """Of one answer; a back-end that goes on without end must not fill our memory."""
+TOO_LONG = f"the answer is longer than {MOST_OCTETS} octets"
+MOST_ROWS = 1000
 
 _WORDS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s,"])+')
 _ACTION = re.compile(
@@ -45,10 +58,6 @@ _TEXTS: dict[str, Callable[[str], Verdict]] = {
     "full": Verdict.full,
     "defer": Verdict.defer,
 }
-
-
-class AnswerError(ValueError):
-    """The back-end answers nonsense, or too much of it."""
 
 
 class AnswerReader:
@@ -94,19 +103,49 @@ class AnswerReader:
             raise AnswerError(f"the quotes of {_short(value)} are not balanced")
         return self._accepted(_WORDS.findall(value), is_catch_all=is_catch_all)
 
+    def of_rows(self, rows: Sequence[tuple[object, object]]) -> Verdict | None:
+        """The verdict that rows of a mailbox and a word stand for.
+
+        Raises:
+            AnswerError: they are too many or too long, or make no sense.
+        """
+        if len(rows) > MOST_ROWS:
+            raise AnswerError(f"the answer has more than {MOST_ROWS} rows")
+        mailboxes: dict[str, list[str]] = {"accept": [], "catch-all": []}
+        texts: dict[str, str] = {}
+        octets = 0
+        for mailbox, says in rows:
+            words = "accept" if says is None else _text(says, "word")
+            kind, _, text = words.partition(" ")
+            texts.setdefault(kind, text)
+            octets += len(words.encode())
+            if kind in mailboxes:
+                mailboxes[kind].append(self._mailbox(mailbox))
+                octets += len(mailboxes[kind][-1].encode())
+            elif kind not in _TEXTS:
+                raise AnswerError(f"{kind[:32]!r} is none of {', '.join((*mailboxes, *_TEXTS))}")
+            if octets > MOST_OCTETS:
+                raise AnswerError(TOO_LONG)
+        for kind, text in texts.items():
+            if kind in _TEXTS:
+                return _TEXTS[kind](text)
+        for kind, names in mailboxes.items():
+            if names:
+                return Verdict.accept(*names, catch_all=kind == "catch-all", text=texts[kind])
+        return None
+
     def _accepted(self, words: Iterable[object], *, is_catch_all: bool) -> Verdict:
         mailboxes = [self._mailbox(word) for word in words]
         if not mailboxes:
             raise AnswerError("the answer accepts, and names no mailbox")
         return Verdict.accept(*mailboxes, catch_all=is_catch_all)
 
-    def _mailbox(self, word: object) -> str:
-        if not isinstance(word, str):
-            raise AnswerError(f"the answer has {_short(word)} in the place of an address")
+    def _mailbox(self, value: object) -> str:
+        text = _text(value, "mailbox")
         try:
-            address = Address.parse(word).in_domain(self._default_domain)
+            address = Address.parse(text).in_domain(self._default_domain)
         except AddressError as error:
-            raise AnswerError(f"the answer names {_short(word)}: {error}") from error
+            raise AnswerError(f"{_short(text)} is no mailbox: {error}") from error
         return self._rules.normal(address).mailbox
 
 
@@ -125,6 +164,14 @@ def action(value: str) -> Verdict | None:
     if word == "452":
         return Verdict.full(text)
     return Verdict.reject(text) if word[0] in "R5" else Verdict.defer(text)
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise AnswerError(f"a {what} is text, not {type(value).__name__}")
+    if not value:
+        raise AnswerError(f"a {what} is empty")
+    return value
 
 
 def _short(value: object) -> str:

@@ -11,7 +11,8 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .rows import MOST_OCTETS
+from .answer import MOST_OCTETS, TOO_LONG
+from .verdict import AnswerError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -33,13 +34,13 @@ class BoundedSocket(socket.socket):
         super().sendall(data, flags)
 
     def recv(self, bufsize: int = 1024, flags: int = 0) -> bytes:
-        """As usual; ValueError if the answer is too long."""
+        """As usual; AnswerError if the answer is too long."""
         octets = super().recv(bufsize, flags)
         self._count(len(octets))
         return octets
 
     def recv_into(self, buffer: WriteableBuffer, *arguments: int) -> int:
-        """As usual; ValueError if the answer is too long. What 0 octets mean differs by class."""
+        """As usual; AnswerError if the answer is too long. What 0 octets mean differs by class."""
         octets = super().recv_into(buffer, *arguments)
         self._count(octets)
         return octets
@@ -47,7 +48,7 @@ class BoundedSocket(socket.socket):
     def _count(self, octets: int) -> None:
         self._left -= octets
         if self._left < 0:
-            raise ValueError(f"the answer has more than {MOST_OCTETS} octets")
+            raise AnswerError(TOO_LONG)
 
 
 class BoundedTlsSocket(BoundedSocket, ssl.SSLSocket):  # type: ignore[misc]  # other defaults
@@ -60,26 +61,6 @@ def bounded(plain: socket.socket) -> BoundedSocket:
     bound = BoundedSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
     bound.settimeout(timeout_s)
     return bound
-
-
-def connected(address: str | tuple[str, int], timeout_s: float) -> BoundedSocket:
-    """A connection to a host and port, or to the path of a unix socket.
-
-    Raises:
-        OSError: there is none to be had.
-    """
-    if not isinstance(address, str):
-        plain = bounded(socket.create_connection(address, timeout_s))
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return plain
-    local = BoundedSocket(socket.AF_UNIX)
-    local.settimeout(timeout_s)
-    try:
-        local.connect(address)
-    except BaseException:
-        local.close()
-        raise
-    return local
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

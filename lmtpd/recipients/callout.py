@@ -6,7 +6,8 @@
         550 551 553               unknown; refused with the server's text if the status is 5.7.x
         452 4.2.2, 552 5.2.2      full
         4yz 4.1.x, 4yz 4.2.x      deferred: it speaks of this address or mailbox alone (RFC 3463 3)
-        any other                 a fault: 554 5.7.1 says that we may not relay, 451 that it is down
+        any other 5yz             makes no sense here: 554 5.7.1 says that we may not relay
+        any other                 a fault: 451 4.3.0 says that the server is down
     RSET
 
 Connections are kept. Nobody who asks so often is welcome for ever: Postfix slows down after 10
@@ -27,7 +28,7 @@ from ..protocol.address import Address
 from ..protocol.reply import Reply
 from .chain import AddressRules
 from .pool import Pool
-from .verdict import RcptContext, Verdict
+from .verdict import AnswerError, RcptContext, Verdict
 
 MOST_QUESTIONS = 50
 """Over one connection."""
@@ -39,31 +40,47 @@ _NO_SUCH_MAILBOX = ("550", "551", "553")
 
 
 class CalloutError(Exception):
-    """The server's reply to RCPT says nothing about the address."""
+    """The server's reply to RCPT speaks of the server."""
 
 
 class CalloutVerifier:
     """Asks over connections that are kept."""
 
-    def __init__(self, target: Target, hello: Hello, name: str, rules: AddressRules) -> None:
+    def __init__(
+        self,
+        target: Target,
+        tls: Tls,
+        hello: Hello,
+        name: str,
+        seconds: float,
+        rules: AddressRules,
+    ) -> None:
         """Prepare questions; nothing is asked yet.
 
         Args:
             target: the server.
+            tls: whether to encrypt, and whom to believe.
             hello: LHLO for LMTP, EHLO for SMTP.
             name: ours.
+            seconds: that anybody waits for a connection; the guard bounds the whole.
             rules: what a detail is. The server may take `alice+anything`, and each must not
                 become a mailbox.
+
+        Raises:
+            OSError: the certificates cannot be read.
         """
+        if tls.mode is not TlsMode.NONE:
+            tls.context()
         self._rules = rules
-        self._sessions = Pool(lambda: _Session(target, hello, name))
+        self._sessions = Pool(lambda: _Session(target, tls, hello, name), seconds)
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """What the server says; no opinion on an address that it could not even read.
 
         Raises:
             OSError: it is late or gone, or takes no mail.
-            CalloutError: its reply says nothing about the address.
+            CalloutError: its reply says so.
+            AnswerError: its reply says nothing about the address.
         """
         reply = self._sessions.ask(lambda session: session.ask(address))
         return _verdict(reply, self._rules.spellings(address)[-1]) if reply else None
@@ -74,14 +91,12 @@ class _Session:
 
     is_spent = False
 
-    def __init__(self, target: Target, hello: Hello, name: str) -> None:
+    def __init__(self, target: Target, tls: Tls, hello: Hello, name: str) -> None:
         self._left = MOST_QUESTIONS
         self._reader = ReplyReader()
-        self._connection = Connection(target, Tls())
+        self._connection = Connection(target, tls)
         try:
-            self._keywords = self._connection.perform(
-                opening(self._reader, name, TlsMode.NONE, hello)
-            )
+            self._keywords = self._connection.perform(opening(self._reader, name, tls.mode, hello))
         except BaseException as error:  # the end of our time too
             self.close()
             if isinstance(error, SessionEndedError):
@@ -120,4 +135,5 @@ def _verdict(reply: Reply, address: Address) -> Verdict:
         return Verdict.defer(str(reply), text)
     if str(reply.code) in _NO_SUCH_MAILBOX:
         return Verdict.reject(text) if about.startswith("7.") else Verdict.unknown()
-    raise CalloutError(f"RCPT was answered {reply}")
+    kind = AnswerError if reply.is_permanent else CalloutError
+    raise kind(f"RCPT was answered {reply}")

@@ -5,7 +5,8 @@ text (`lmtp-dns-txt`). Without any MX a domain is its own (RFC 5321 5.1).
 
     ours            no opinion: the next hooks say which mailboxes there are
     not ours        unknown: no further hook is asked; a catch-all that was found before still holds
-    no answer       a fault (SERVFAIL, REFUSED, nothing at all): 451
+    SERVFAIL, REFUSED, none         makes no sense: whoever has a domain can have it so
+    the name server is silent       for the root too: a fault
 
 So it stands first. It never accepts: whoever has a domain can write our names into his zone.
 """
@@ -14,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from ..dns import exchangers, texts
+from ..dns import DomainError, exchangers, texts
 from ..protocol.address import Address
-from .verdict import RcptContext, Verdict
+from .verdict import AnswerError, RcptContext, Verdict
 
 _NOT_OURS = "Mail for this domain is not taken here"
 
@@ -33,22 +34,26 @@ class DnsVerifier:
             hosts: ours, in lower case.
             text: ours; empty: TXT is not asked for.
             server: whom to ask; None: as in resolv.conf.
-            seconds: for each question.
+            seconds: for all questions about an address.
         """
         self._hosts = hosts
         self._text = text
         self._server = server
-        self._seconds = seconds
+        self._seconds = seconds / 3  # TXT, MX, and whether the name server is there
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """No opinion on an address in a domain of ours, or without a domain of the DNS.
 
         Raises:
-            dns.exception.DNSException: nobody can tell.
+            AnswerError: the name server is there, and cannot tell.
+            dns.exception.DNSException: it is not there.
         """
         domain = address.domain
-        if domain.startswith("[") or self._is_ours(domain):
-            return None
+        try:
+            if domain.startswith("[") or self._is_ours(domain):
+                return None
+        except DomainError as error:
+            raise AnswerError(str(error)) from error
         return Verdict.unknown(_NOT_OURS)
 
     def _is_ours(self, domain: str) -> bool:

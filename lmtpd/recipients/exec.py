@@ -20,12 +20,13 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from ..failures import told
 from ..protocol.address import Address
 from .answer import AnswerReader, question_about
 from .breaker import Breaker, Ticket
 from .pool import Pool
 from .process import Report
-from .verdict import RcptContext, Verdict
+from .verdict import AnswerError, RcptContext, Verdict
 from .wire import Wire, line
 
 MOST_PROGRAMS = 4
@@ -63,7 +64,7 @@ class ExecVerifier:
         self._report = report
         self._clock = clock
         self._starts = Breaker(1, LONGEST_PAUSE_S, seconds)
-        self._programs = Pool(self._start, MOST_PROGRAMS)
+        self._programs = Pool(self._start, seconds, MOST_PROGRAMS)
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """What a program says.
@@ -80,8 +81,10 @@ class ExecVerifier:
             verdict = self._reader.of_json(program.wire.ask(question, line))
         except BaseException as error:  # the end of our time too
             program.kill()  # now, for what it has said at last
-            if not program.has_answered:
-                self._starts.failed(program.ticket, self._clock(), _told(error))
+            if isinstance(error, AnswerError):  # an answer too: nobody else shall wait for it
+                self._starts.answered(program.ticket)
+            elif not program.has_answered:
+                self._starts.failed(program.ticket, self._clock(), told(error))
             raise
         finally:
             for text in program.words():
@@ -99,7 +102,7 @@ class ExecVerifier:
         try:
             return Program(self._command, self._seconds, ticket)
         except OSError as error:
-            self._starts.failed(ticket, now, _told(error))
+            self._starts.failed(ticket, now, told(error))
             raise
 
 
@@ -177,7 +180,3 @@ def _inheritable() -> list[int]:
             if number > 2 and os.get_inheritable(number):
                 found.append(number)
     return found
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -25,7 +25,7 @@ def extra(hook: str) -> Iterator[None]:
 
 
 def secret(path: Path | None) -> str:
-    """What the file of a secret holds, less a line break at its end; no file: empty.
+    """What the file of a secret holds, less line breaks at its end; no file: empty.
 
     Raises:
         OSError: it cannot be read.
@@ -36,7 +36,7 @@ def secret(path: Path | None) -> str:
     with path.open("rb") as file:
         octets = file.read(_SECRET_OCTETS + 1)
     try:
-        text = octets.decode().removesuffix("\n").removesuffix("\r")
+        text = octets.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         text = ""
     if not text or len(octets) > _SECRET_OCTETS or "\n" in text:

@@ -7,6 +7,12 @@ one that stays down is left alone for a while, and those that it accepted not lo
 still, if the administrator wishes. What is remembered can be forgotten at once: no answer to a
 question from before that is ever used for one from after it.
 
+One rule says what down is, for all hooks: no answer in time, or one that says that the back-end
+cannot answer anybody. Nonsense about an address (AnswerError, or a verdict that delivery cannot
+keep) is an answer: its address is deferred like one of a hook that is down, and no other, or a
+stranger would have everybody deferred by asking for the one entry that is broken. A query that is
+wrong defers them all so, one by one.
+
 A deferral is never kept. An answer that the hook gave after a look at the context (the sender, the
 peer) holds for that question alone: it is neither kept nor shared, and no author has to declare it.
 
@@ -17,15 +23,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from traceback import format_exception_only
 from typing import TypeAlias
 
+from ..failures import told
 from ..protocol.address import Address
-from .breaker import Breaker
+from .breaker import Breaker, Ticket
 from .cache import Cache, Kept
 from .policy import Policy
 from .process import Event, Process
-from .verdict import Kind, RcptContext, RecipientVerifier, Verdict
+from .verdict import AnswerError, Kind, RcptContext, RecipientVerifier, Verdict
+
+
+class _FaultError(Exception):
+    """There was no answer; the text says why."""
+
 
 _Memory: TypeAlias = Cache[Address, Verdict | None]
 
@@ -148,45 +159,54 @@ class GuardedHook:
         if ticket is None:
             return self._without(address, self._down()), True
         question, memory = context.unread(), (self._positive, self._negative)
-        answer, fault = self._query(address, question, seconds)
-        if fault:
-            if self._breaker.failed(ticket, self._clock(), fault):
-                self._process.report("hook-down", hook=self.name, cause=fault)
-            return self._without(address, fault), not question.was_read
-        if self._breaker.answered(ticket):
-            self._process.report("hook-up", hook=self.name)
-        verdict = self._checked(answer)
+        try:
+            verdict = self._query(address, question, seconds)
+        except _FaultError as fault:
+            if self._breaker.failed(ticket, self._clock(), str(fault)):
+                self._process.report("hook-down", hook=self.name, cause=str(fault))
+            return self._without(address, str(fault)), not question.was_read
+        except AnswerError as nonsense:
+            self._answered(ticket)
+            return self._without(address, told(nonsense)), not question.was_read
+        self._answered(ticket)
         if not question.was_read:
             self._keep(address, verdict, *memory)
         return verdict, not question.was_read
 
-    def _query(self, address: Address, question: RcptContext, seconds: float) -> tuple[object, str]:
-        """What the hook answers, or what went wrong."""
+    def _answered(self, ticket: Ticket) -> None:
+        if self._breaker.answered(ticket):
+            self._process.report("hook-up", hook=self.name)
+
+    def _query(self, address: Address, question: RcptContext, seconds: float) -> Verdict | None:
+        """What the hook answers.
+
+        Raises:
+            _FaultError: nothing.
+            AnswerError: nonsense.
+        """
         try:
             blocking = bool(getattr(self._hook, "blocking", False))
             answer = self._process.within(
                 seconds, blocking, lambda: self._hook.verify(address, question)
             )
-        except TimeoutError:
-            return None, f"no answer within {seconds:g} s"
+        except AnswerError:
+            raise
+        except TimeoutError as error:
+            raise _FaultError(f"no answer within {seconds:g} s") from error
         # Whatever a hook raises must not bounce mail, nor may its sys.exit() leave RCPT unanswered.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            return None, _told(error)
-        return answer, ""
+        except (Exception, SystemExit) as error:
+            raise _FaultError(told(error)) from error
+        return self._checked(answer)
 
     def _seconds_left(self, end: float) -> float:
         return max(0.0, min(self._policy.deadline_s, end - self._clock()))
 
     def _checked(self, answer: object) -> Verdict | None:
-        """A hook may be anybody's code: only a verdict that delivery can keep goes through.
-
-        Any other defers its address. It is no fault of the back-end: strangers could bring it down
-        for all by asking for names that no store can hold.
-        """
+        """A hook may be anybody's code: only a verdict that delivery can keep goes through."""
         try:
             verdict = sound(answer, self._check)
-        except Exception as error:  # noqa: BLE001 - nonsense may be of any kind
-            return self._defer(_told(error))
+        except Exception as error:  # nonsense may be of any kind
+            raise AnswerError(told(error)) from error
         if verdict and verdict.kind is Kind.DEFER:
             return replace(verdict, reason=f"hook {self.name}: {verdict.reason}")
         return verdict
@@ -203,7 +223,7 @@ class GuardedHook:
         cache.put(address, verdict, self._clock())
         other.discard(address)
 
-    # While it is down.
+    # Where there is no answer, or none that makes sense.
 
     def _down(self) -> str:
         breaker, now = self._breaker, self._clock()
@@ -249,8 +269,3 @@ def sound(answer: object, check: Callable[[str], object]) -> Verdict | None:
     for mailbox in answer.mailboxes:
         check(mailbox)
     return answer
-
-
-def _told(error: BaseException) -> str:
-    """In a line or more; the traceback module copes with errors that cannot even be printed."""
-    return "".join(format_exception_only(error)).strip()

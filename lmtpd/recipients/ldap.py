@@ -1,10 +1,10 @@
 """The hook `ldap`: a search in a directory says who exists (RFC 4511).
 
 The values of certain attributes of every entry that is found are mailboxes; one attribute may hold
-the words of rows.py. An answer has at most 64 KiB on the wire. Referrals are not followed: an
+the words of answer.py. An answer has at most 64 KiB on the wire. Referrals are not followed: an
 answer that is one is a fault, and those beside entries are passed over.
 
-A few connections are kept, each for one question at a time. With TLS, certificate and name of the
+With TLS, certificate and name of the
 server are checked, and there is no way to have it otherwise.
 """
 
@@ -20,16 +20,23 @@ from pathlib import Path
 from typing import Literal
 
 import ldap3
-from ldap3.core.exceptions import LDAPCommunicationError, LDAPExceptionError
+from ldap3.core.exceptions import (
+    LDAPBusyResult,
+    LDAPCommunicationError,
+    LDAPExceptionError,
+    LDAPOperationResult,
+    LDAPUnavailableResult,
+)
+from ldap3.core.results import RESULT_TIME_LIMIT_EXCEEDED
 from ldap3.operation.search import parse_filter
 from ldap3.utils.conv import escape_filter_chars
 
 from ..protocol.address import Address
+from .answer import MOST_ROWS, AnswerReader
 from .bounded import BoundedSocket, bounded, tls_context
-from .connections import Connections
 from .loader import HookError
-from .rows import MOST_ROWS, RowReader
-from .verdict import RcptContext, Verdict
+from .pool import Pool
+from .verdict import AnswerError, RcptContext, Verdict
 
 CONNECTIONS = 4
 """Of each worker."""
@@ -38,6 +45,8 @@ _SCOPES: dict[str, Literal["SUBTREE", "LEVEL", "BASE"]] = {
     "one": ldap3.LEVEL,
     "base": ldap3.BASE,
 }
+_DOWN = (LDAPBusyResult, LDAPUnavailableResult)
+"""RFC 4511 A.2: nobody is answered just now."""
 _FIELD = re.compile(r"\{(address|local|domain)\}")
 
 
@@ -53,7 +62,7 @@ class Search:
     attributes: tuple[str, ...]
     """Their values are mailboxes."""
     word_attribute: str = ""
-    """Its value is a word of rows.py."""
+    """Its value is a word of answer.py."""
 
     def filter_for(self, address: Address) -> str:
         """The filter, filled in (RFC 4515 section 3: what has a meaning there is escaped)."""
@@ -75,7 +84,7 @@ class LdapVerifier:
         credentials: tuple[str, str],
         ca_file: Path | None,
         deadline_s: float,
-        reader: RowReader,
+        reader: AnswerReader,
         *,
         starttls: bool = False,
     ) -> None:
@@ -109,12 +118,11 @@ class LdapVerifier:
         self._server()
         example = search.filter_for(Address("alice", "example.org"))
         parse_filter(example, None, True, True, None, check_names=False)  # type: ignore[no-untyped-call]
-        self._connections = Connections(self._connect, _close, _is_loss, CONNECTIONS, deadline_s)
+        self._sessions = Pool(self._connect, deadline_s, CONNECTIONS)
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """What the entries say."""
-        rows = self._connections.ask(lambda connection: list(self._rows(connection, address)))
-        return self._reader.verdict(rows)
+        return self._reader.of_rows(self._sessions.ask(lambda session: session.ask(address)))
 
     def _server(self) -> ldap3.Server:
         """One for each connection: ldap3 keeps there what belongs to a connection."""
@@ -122,7 +130,7 @@ class LdapVerifier:
             self._url, get_info=ldap3.NONE, tls=self._tls, connect_timeout=self._deadline_s
         )
 
-    def _connect(self) -> ldap3.Connection:
+    def _connect(self) -> _Session:
         connection = ldap3.Connection(
             self._server(),
             user=self._dn or None,
@@ -134,6 +142,7 @@ class LdapVerifier:
             raise_exceptions=True,
             receive_timeout=math.ceil(self._deadline_s),
         )
+        session = _Session(connection, self._search, math.ceil(self._deadline_s))
         try:
             connection.open(read_server_info=False)
             if not isinstance(connection.socket, BoundedSocket):
@@ -142,40 +151,74 @@ class LdapVerifier:
                 connection.start_tls(read_server_info=False)
             connection.bind(read_server_info=False)
         except BaseException:
-            _close(connection)
+            session.close()
             raise
-        return connection
+        return session
 
-    def _rows(
-        self, connection: ldap3.Connection, address: Address
-    ) -> Iterator[tuple[str | None, str | None]]:
+
+class _Session:
+    """A connection that a Pool can keep."""
+
+    is_spent = False
+
+    def __init__(self, connection: ldap3.Connection, search: Search, seconds: int) -> None:
+        self._connection = connection
+        self._search = search
+        self._seconds = seconds
+
+    def ask(self, address: Address) -> list[tuple[str | None, str | None]]:
         """A row for each value.
 
         Raises:
-            LDAPExceptionError: the search failed.
-            UnicodeDecodeError: a value is not UTF-8.
-            ValueError: this is no answer that we can use.
+            OSError: the server is late or gone.
+            LDAPExceptionError: the server says that it cannot.
+            AnswerError: the search failed, or this is no answer that we can use.
         """
         search = self._search
-        connection.search(
-            search.base,
-            search.filter_for(address),
-            _SCOPES[search.scope],
-            dereference_aliases=ldap3.DEREF_NEVER,
-            attributes=search.wanted(),
-            size_limit=MOST_ROWS,
-            time_limit=math.ceil(self._deadline_s),
-        )
+        try:
+            self._connection.search(
+                search.base,
+                search.filter_for(address),
+                _SCOPES[search.scope],
+                dereference_aliases=ldap3.DEREF_NEVER,
+                attributes=search.wanted(),
+                size_limit=MOST_ROWS,
+                time_limit=self._seconds,
+            )
+        except LDAPCommunicationError as error:
+            if isinstance(error, TimeoutError):  # ldap3 makes one error of both
+                raise
+            raise ConnectionResetError(str(error)) from error
+        except _DOWN:
+            raise
+        except LDAPOperationResult as error:
+            raise AnswerError(str(error)) from error
         # ldap3 raises for most results, but not for a referral, nor where a limit cut the answer.
-        if connection.result["result"]:
-            raise ValueError(f"the search ended with {connection.result['description']}")
-        for entry in connection.response or ():
+        if self._connection.result["result"] == RESULT_TIME_LIMIT_EXCEEDED:
+            raise TimeoutError
+        if self._connection.result["result"]:
+            raise AnswerError(f"the search ended with {self._connection.result['description']}")
+        try:
+            return list(self._rows())
+        except UnicodeDecodeError as error:
+            raise AnswerError(f"a value is not UTF-8: {error}") from error
+
+    def _rows(self) -> Iterator[tuple[str | None, str | None]]:
+        search = self._search
+        for entry in self._connection.response or ():
             if entry["type"] != "searchResEntry":
                 continue
             values = entry["raw_attributes"]
             (word, *_) = [one.decode() for one in values.get(search.word_attribute, ())] or [None]
             mailboxes = [one.decode() for name in search.attributes for one in values.get(name, ())]
             yield from ((mailbox, word) for mailbox in mailboxes or [None])
+
+    def close(self) -> None:
+        """Without a word, for nobody may be there to take it."""
+        with suppress(LDAPExceptionError, OSError):
+            self._connection.strategy.close()
+        if self._connection.socket is not None:  # ldap3 forgets that of one that did not come about
+            self._connection.socket.close()
 
 
 class _Tls(ldap3.Tls):
@@ -194,15 +237,3 @@ class _Tls(ldap3.Tls):
 def _escaped(text: str) -> str:
     # ldap3 cuts spaces off a value's end.
     return escape_filter_chars(text).replace(" ", r"\20")
-
-
-def _is_loss(error: BaseException) -> bool:
-    return isinstance(error, LDAPCommunicationError)
-
-
-def _close(connection: ldap3.Connection) -> None:
-    """Without a word, for nobody may be there to take it."""
-    with suppress(LDAPExceptionError, OSError):
-        connection.strategy.close()
-    if connection.socket is not None:  # ldap3 forgets that of a connection that did not come about
-        connection.socket.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from ..failures import told
 from .verdict import RecipientVerifier
 
 ENTRY_POINTS = "lmtpd.recipients"
@@ -45,7 +46,7 @@ def _load(
     except HookError:
         raise
     except Exception as error:  # anybody's code, run once at start
-        raise HookError(f"hook {name}: {type(error).__name__}: {error}") from error
+        raise HookError(f"hook {name}: {told(error)}") from error
     if not callable(getattr(hook, "verify", None)):
         raise HookError(f"hook {name}: has no method verify(address, context)")
     return hook

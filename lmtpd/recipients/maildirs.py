@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..delivery.layout import Layout
 from ..delivery.tree import MaildirTree
-from ..failures import StoreError, UnsafeMailboxError
+from ..failures import StoreError, UnsafeMailboxError, told
 from ..protocol.address import Address
 from .verdict import RcptContext, Verdict
 
@@ -42,4 +42,4 @@ class MaildirsVerifier:
         try:
             return Verdict.accept(mailbox) if self._tree.holds(parts) else None
         except (OSError, StoreError) as error:
-            return Verdict.defer(f"{type(error).__name__}: {error}")
+            return Verdict.defer(told(error))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 MOST_CONNECTIONS = 8
-"""Of one hook in one worker; who comes later waits, as long as the hook's deadline lets him."""
+"""Of one hook in one worker; who comes later waits."""
 
 
 class Kept(Protocol):
@@ -33,10 +33,20 @@ T = TypeVar("T")
 class Pool(Generic[C]):
     """Gives each question a connection of its own for a while."""
 
-    def __init__(self, connect: Callable[[], C], most: int = MOST_CONNECTIONS) -> None:
-        """Make connections when they are needed, at most so many at a time."""
+    def __init__(
+        self, connect: Callable[[], C], wait_s: float, most: int = MOST_CONNECTIONS
+    ) -> None:
+        """No connection yet.
+
+        Args:
+            connect: makes one.
+            wait_s: nobody waits longer for one that is free.
+            most: at a time.
+        """
         self._connect = connect
-        self._room = threading.Semaphore(most)
+        self._wait_s = wait_s
+        self._most = most
+        self._room = threading.BoundedSemaphore(most)
         self._idle: list[C] = []
         weakref.finalize(self, _close_all, self._idle)
 
@@ -44,20 +54,28 @@ class Pool(Generic[C]):
         """The result of a question.
 
         A kept connection may have died while it was idle: then the question is put once more, to a
-        new one.
+        new one. It says so with an OSError; to be late is another thing, and final.
 
         Raises:
+            TimeoutError: all connections are busy.
             Exception: what connecting or the question raised.
         """
-        with self._room:
-            if self._idle:
-                try:
-                    return self._put(question, self._idle.pop())
-                except TimeoutError:
-                    raise
-                except OSError:
-                    pass
-            return self._put(question, self._connect())
+        if not self._room.acquire(timeout=self._wait_s):
+            raise TimeoutError(f"{self._most} connections were busy for {self._wait_s:g} s")
+        try:
+            return self._ask(question)
+        finally:
+            self._room.release()
+
+    def _ask(self, question: Callable[[C], T]) -> T:
+        if self._idle:
+            try:
+                return self._put(question, self._idle.pop())
+            except TimeoutError:
+                raise
+            except OSError:
+                pass
+        return self._put(question, self._connect())
 
     def _put(self, question: Callable[[C], T], connection: C) -> T:
         try:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ..protocol.address import Address
 from .answer import AnswerReader, action
-from .verdict import RcptContext, Verdict
+from .verdict import AnswerError, RcptContext, Verdict
 
 
 class LookUpError(OSError):
@@ -47,12 +47,18 @@ class PostfixMap:
             OSError: it is late or gone, or says that it cannot tell.
             AnswerError: it answers nonsense.
         """
-        value = self._look_up(address.mailbox)
+        value = self._value(address.mailbox)
         if self._reader is None:
             if value is None:
                 return None
             return action(value) or Verdict.accept(address.mailbox)
         if value is not None:
             return self._reader.of_value(value)
-        value = self._look_up(f"@{address.domain}")
+        value = self._value(f"@{address.domain}")
         return None if value is None else self._reader.of_value(value, is_catch_all=True)
+
+    def _value(self, key: str) -> str | None:
+        try:
+            return self._look_up(key)
+        except UnicodeDecodeError as error:
+            raise AnswerError(f"the answer is not UTF-8: {error}") from error

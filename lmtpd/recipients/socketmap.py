@@ -3,9 +3,9 @@
     27:virtual alice@example.org,              asked: a netstring of the map's name and a key
     22:OK alice@example.org,                   the value, see postfix_map.py
     9:NOTFOUND ,                               none
-    15:TEMP being moved,                       nobody can tell: TEMP, TIMEOUT and PERM alike
+    15:TEMP being moved,                       nobody can tell, TIMEOUT likewise: a fault
 
-PERM too is a fault and no refusal, as it is for Postfix: it speaks of the table, not the address.
+PERM is no refusal, as it is none for Postfix: the request failed for good. So it is nonsense.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import re
 
 from ..client.connection import connected
 from ..client.target import Target
-from .answer import MOST_OCTETS, AnswerError
+from .answer import MOST_OCTETS, TOO_LONG
 from .pool import Pool
 from .postfix_map import LookUpError
+from .verdict import AnswerError
 from .wire import Wire
 
 _LENGTH = re.compile(rb"(0|[1-9][0-9]{0,5})(:?)")
@@ -34,14 +35,14 @@ class Socketmap:
             seconds: that a step may take.
         """
         self._name = name
-        self._wires = Pool(lambda: Wire(connected(target, seconds), seconds))
+        self._wires = Pool(lambda: Wire(connected(target, seconds), seconds), seconds)
 
     def __call__(self, key: str) -> str | None:
         """The value of a key; None where there is none.
 
         Raises:
             OSError: the server is late or gone, or says that it cannot tell.
-            AnswerError: it answers nonsense.
+            AnswerError, UnicodeDecodeError: it answers nonsense.
         """
         text = f"{self._name} {key}".encode()
         request = b"%d:%b," % (len(text), text)
@@ -52,8 +53,10 @@ class Socketmap:
                 return value
             case "NOTFOUND":
                 return None
-            case "TEMP" | "TIMEOUT" | "PERM":
+            case "TEMP" | "TIMEOUT":
                 raise LookUpError(f"the table says {status} {value}")
+            case "PERM":
+                raise AnswerError(f"the table says {status} {value}")
             case _:
                 raise AnswerError(f"{answer[:50]!r} is no answer of a socketmap")
 
@@ -71,7 +74,7 @@ def netstring(heard: bytes) -> bytes | None:
         return None
     end = found.end() + int(found[1])
     if int(found[1]) > MOST_OCTETS:
-        raise AnswerError(f"the answer is longer than {MOST_OCTETS} octets")
+        raise AnswerError(TOO_LONG)
     if heard[end : end + 1] not in (b"", b",") or len(heard) > end + 1:
         raise AnswerError("a netstring ends elsewhere than it says")
     return heard[found.end() : end] if len(heard) > end else None

@@ -4,61 +4,43 @@
 
 The query has at least one of `:address`, `:local` and `:domain`; they are bound, never put into its
 text. What it answers is mailboxes, one a row, and in a second column if there is one the words of
-rows.py. The answer has at most 64 KiB on the wire; more is a fault.
+answer.py. The answer has at most 64 KiB on the wire.
 
-A few connections are kept, each for one question at a time. One that died while it was idle is
-replaced; one on which anything went wrong is closed, for the rest of an answer must not be read as
-the next one. A file of SQLite is opened for each question, to be read only.
+A file of SQLite is opened for each question, to be read only.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import sqlite3
-import ssl
-import time
 from collections.abc import Mapping
-from functools import partial
+from contextlib import closing
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    Dialect,
-    Engine,
-    NullPool,
-    create_engine,
-    event,
-    make_url,
-    text,
+from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
 )
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
 
 from ..protocol.address import Address
-from .bounded import connected, tls_context
-from .connections import Connections
+from .answer import MOST_ROWS, AnswerReader
+from .bounded import tls_context
 from .loader import HookError
-from .rows import MOST_OCTETS, MOST_ROWS, RowReader
-from .verdict import RcptContext, Verdict
+from .pool import Pool
+from .sql_engine import engine_for
+from .verdict import AnswerError, RcptContext, Verdict
 
 CONNECTIONS = 4
 """Of each worker: a data base may have no more than a hundred for everybody."""
 
-# These drivers are Python throughout, and wait cooperatively; SQLite's is asked on a thread.
-_DRIVERS = {
-    "postgresql": "postgresql+pg8000",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
-    "sqlite": "sqlite",
-}
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 _PARAMETERS = ("address", "local", "domain")
-_INSTRUCTIONS = 10_000
-"""Of SQLite's machine between two looks at the time: less than a millisecond."""
+_DOWN = ("08", "53", "57", "58", "XX")
+"""Of PostgreSQL's codes: connection, resources, the operator or time, system, internal."""
 
 # What goes wrong is raised, and so logged by us, in one line and with the hook's name.
 logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
@@ -74,7 +56,7 @@ class SqlVerifier:
         password: str,
         ca_file: Path | None,
         deadline_s: float,
-        reader: RowReader,
+        reader: AnswerReader,
     ) -> None:
         """Connects to nothing yet.
 
@@ -91,17 +73,12 @@ class SqlVerifier:
             ImportError: the driver is not installed.
             OSError: `ca_file` cannot be used.
         """
-        parsed = make_url(url)
-        self.blocking = parsed.get_backend_name() == "sqlite"
-        """A file, whose disk may take its time."""
         tls = tls_context(ca_file) if ca_file else None
-        self._engine = _engine(parsed, password, tls, deadline_s)
+        self._engine = engine_for(url, password, tls, deadline_s)
+        self.blocking = self._engine.url.get_backend_name() == "sqlite"
+        """A file, whose disk may take its time."""
         # Their lock must not be shared by threads; and to open a file costs little.
-        self._connections = (
-            None
-            if self.blocking
-            else Connections(self._engine.connect, _close, _is_loss, CONNECTIONS, deadline_s)
-        )
+        self._sessions = None if self.blocking else Pool(self._connect, deadline_s, CONNECTIONS)
         self._reader = reader
         self._statement = text(query)
         self._names = _names(query)
@@ -109,8 +86,9 @@ class SqlVerifier:
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:  # noqa: ARG002
         """What the rows say.
 
-        An address that is not ASCII may not exist in the encoding of the data base, and a query for
-        it fail: it is deferred alone, or strangers could bring the hook down.
+        Raises:
+            OSError, Exception: the data base is late or gone, or says that it cannot.
+            AnswerError: the query failed for this address, or its rows make no sense.
         """
         known = (address.mailbox, address.local, address.domain)
         asked = dict(zip(_PARAMETERS, known, strict=True))
@@ -118,25 +96,61 @@ class SqlVerifier:
         try:
             rows = self._rows(values)
         except DBAPIError as error:
-            if error.connection_invalidated or address.mailbox.isascii():
+            # An address that is not ASCII may not exist in the encoding of the data base.
+            if address.mailbox.isascii() and _is_down(error):
                 raise error.orig or error from error  # the driver's words, without the query
-            return Verdict.defer(str(error.orig))
-        return self._reader.verdict([_row(*row) for row in rows])
+            raise AnswerError(str(error.orig)) from error
+        return self._reader.of_rows([_row(*row) for row in rows])
 
     def _rows(self, values: Mapping[str, str]) -> list[tuple[object, ...]]:
-        def question(connection: Connection) -> list[tuple[object, ...]]:
-            found = connection.execute(self._statement, values)
-            return [tuple(row) for row in found.fetchmany(MOST_ROWS + 1)]
+        def question(session: _Session) -> list[tuple[object, ...]]:
+            return session.ask(self._statement, values)
 
-        if self._connections:
-            return self._connections.ask(question)
-        with self._engine.connect() as connection:
-            return question(connection)
+        if self._sessions:
+            return self._sessions.ask(question)
+        with closing(self._connect()) as session:
+            return question(session)
+
+    def _connect(self) -> _Session:
+        try:
+            return _Session(self._engine.connect())
+        except DBAPIError as error:
+            raise error.orig or error from error
+
+
+class _Session:
+    """A connection that a Pool can keep."""
+
+    is_spent = False
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ask(self, statement: TextClause, values: Mapping[str, str]) -> list[tuple[object, ...]]:
+        try:
+            found = self._connection.execute(statement, values)
+            return [tuple(row) for row in found.fetchmany(MOST_ROWS + 1)]
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise ConnectionResetError(str(error.orig)) from error
+            raise
+
+    def close(self) -> None:
+        self._connection.invalidate()
+        self._connection.close()
+
+
+def _is_down(error: DBAPIError) -> bool:
+    """Whether it speaks of the data base itself, and not of this question (PEP 249)."""
+    said = error.orig.args[0] if error.orig and error.orig.args else None
+    if isinstance(said, dict):  # pg8000 has one kind of error, and PostgreSQL's codes
+        return str(said.get("C"))[:2] in _DOWN
+    return not isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
 
 
 def _row(mailbox: object, word: object = None, *more: object) -> tuple[object, object]:
     if more:
-        raise ValueError(f"a row has a mailbox and a word, not {2 + len(more)} columns")
+        raise AnswerError(f"a row has a mailbox and a word, not {2 + len(more)} columns")
     return mailbox, word
 
 
@@ -169,110 +183,3 @@ def _names(query: str) -> frozenset[str]:
 
 def _found(query: str) -> frozenset[str]:
     return frozenset(text(query).compile().params)
-
-
-def _engine(url: URL, password: str, tls: ssl.SSLContext | None, deadline_s: float) -> Engine:
-    backend = url.get_backend_name()
-    driver = _DRIVERS.get(backend)
-    if driver is None or url.drivername not in (backend, driver):
-        raise HookError(
-            f"hook sql: lmtp-sql-url begins with {url.drivername}:, but there are"
-            f" {', '.join(_DRIVERS)}, each with its own driver"
-        )
-    if password:
-        url = url.set(password=password)
-    url = url.set(drivername=driver)
-    if backend == "sqlite":
-        return _file(url, deadline_s)
-    # With AUTOCOMMIT a question is one round trip.
-    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    connect = _postgresql if backend == "postgresql" else _mysql
-    event.listen(engine, "do_connect", partial(connect, tls, deadline_s))
-    return engine
-
-
-def _is_loss(error: BaseException) -> bool:
-    return isinstance(error, OSError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
-
-
-def _close(connection: Connection) -> None:
-    connection.invalidate()
-    connection.close()
-
-
-def _postgresql(
-    tls: ssl.SSLContext | None,
-    deadline_s: float,
-    dialect: Dialect,
-    _: object,
-    __: object,
-    options: dict[str, Any],
-) -> DBAPIConnection:
-    """pg8000 on a bounded socket; `unix_sock` is its name for a path."""
-    path = options.pop("unix_sock", None)
-    host = (options.get("host", "localhost"), options.get("port", 5432))
-    connection = connected(path or host, deadline_s)
-    driver: Any = dialect.loaded_dbapi  # its connect() takes no socket, its class does
-    try:
-        started: DBAPIConnection = driver.Connection(
-            **options,
-            sock=connection,
-            ssl_context=tls or False,
-            application_name="lmtpd",
-            startup_params={
-                "client_encoding": "UTF8",
-                "statement_timeout": f"{deadline_s * 1000:.0f}",
-            },
-        )
-    except BaseException:
-        connection.close()
-        raise
-    return started
-
-
-def _mysql(
-    tls: ssl.SSLContext | None,
-    deadline_s: float,
-    dialect: Dialect,
-    _: object,
-    __: object,
-    options: dict[str, Any],
-) -> DBAPIConnection:
-    """PyMySQL on a bounded socket; `unix_socket` is its name for a path."""
-    connection = dialect.connect(
-        **options,
-        defer_connect=True,
-        ssl=tls,
-        ssl_disabled=tls is None,
-        read_timeout=deadline_s,
-        write_timeout=deadline_s,
-        # MariaDB reads the first comment, MySQL the second.
-        init_command=f"SET /*M! max_statement_time = {deadline_s:.3f} */"
-        f" /*!50708 max_execution_time = {deadline_s * 1000:.0f} */",
-    )
-    host = (options.get("host", "localhost"), options.get("port", 3306))
-    connection.connect(connected(options.get("unix_socket") or host, deadline_s))
-    return connection
-
-
-def _file(url: URL, deadline_s: float) -> Engine:
-    """A file of SQLite; one that is not there must not be made by looking."""
-    if not url.database:
-        raise HookError("hook sql: lmtp-sql-url names no file: sqlite:////var/lib/mail.db")
-    path = f"file:{quote(str(Path(url.database).absolute()))}"
-    engine = create_engine(
-        url.set(database=path, query={"mode": "ro", "uri": "true"}),
-        connect_args={"timeout": deadline_s},
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-    )
-
-    @event.listens_for(engine, "connect")
-    def bound(connection: sqlite3.Connection, _: object) -> None:
-        end = time.monotonic() + deadline_s
-        connection.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_OCTETS)
-
-    return engine

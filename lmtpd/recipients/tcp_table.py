@@ -15,9 +15,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ..client.connection import connected
 from ..client.target import Target
-from .answer import AnswerError
 from .pool import Pool
 from .postfix_map import LookUpError
+from .verdict import AnswerError
 from .wire import Wire, line
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
@@ -30,14 +30,14 @@ class TcpTable:
 
     def __init__(self, target: Target, seconds: float) -> None:
         """Prepare questions to a server; no step takes longer than so many seconds."""
-        self._wires = Pool(lambda: Wire(connected(target, seconds), seconds))
+        self._wires = Pool(lambda: Wire(connected(target, seconds), seconds), seconds)
 
     def __call__(self, key: str) -> str | None:
         """The value of a key; None where there is none.
 
         Raises:
             OSError: the server is late or gone, or says that it cannot tell.
-            AnswerError: it answers nonsense.
+            AnswerError, UnicodeDecodeError: it answers nonsense.
         """
         request = f"get {quote(key, _PRINTABLE)}\n".encode("ascii")
         answer = self._wires.ask(lambda wire: wire.ask(request, line)).decode("utf-8")

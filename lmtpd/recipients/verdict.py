@@ -123,6 +123,10 @@ class RcptContext:
         return RcptContext(self._peer, self._reverse_path)
 
 
+class AnswerError(ValueError):
+    """The back-end has answered, and what it says makes no sense, or is too much."""
+
+
 class RecipientVerifier(Protocol):
     """What a hook is.
 
@@ -138,8 +142,9 @@ class RecipientVerifier(Protocol):
 
     What goes wrong with the back-end should be raised, never turned into a verdict: by its
     exceptions and its lateness lmtpd knows that it is down, and leaves it alone for a while.
-    `Verdict.defer` is an opinion on one address. The other way round an address that it cannot cope
-    with is nothing to raise for: a stranger who asks for such addresses would have it left alone.
+    `Verdict.defer` is an opinion on one address, and AnswerError says that there is none to be had:
+    the answer makes no sense. The other way round an address that it cannot cope with is nothing
+    else to raise for: a stranger who asks for such addresses would have it left alone.
     """
 
     def verify(self, address: Address, context: RcptContext) -> Verdict | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from .answer import MOST_OCTETS, AnswerError
+from .bounded import bounded
+from .verdict import AnswerError
 
 Frame = Callable[[bytes], bytes | None]
 """From what has come to the answer in it; None before it is whole.
@@ -24,7 +25,7 @@ class Wire:
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
         """Take over a connected socket; no step takes longer than so many seconds."""
-        self._socket = connection
+        self._socket = bounded(connection)
         self._seconds = seconds
 
     def ask(self, request: bytes, frame: Frame) -> bytes:
@@ -39,8 +40,6 @@ class Wire:
         self._socket.sendall(request)
         heard = b""
         while (answer := frame(heard)) is None:
-            if len(heard) > MOST_OCTETS:
-                raise AnswerError(f"the answer is longer than {MOST_OCTETS} octets")
             more = self._socket.recv(_RECEIVE_OCTETS)
             if not more:
                 raise ConnectionResetError("the back-end hung up")

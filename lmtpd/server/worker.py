@@ -19,7 +19,8 @@ from gevent.pool import Pool
 
 from ..config import Config
 from ..delivery.sweep import sweep
-from ..log import Log, told
+from ..failures import told
+from ..log import Log
 from ..protocol.envelope import Peer
 from ..recipients.verdict import Verdict
 from ..services import Runtime, Services

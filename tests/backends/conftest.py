@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +17,9 @@ import sqlalchemy
 from lmtpd import config, wiring
 from lmtpd.recipients.guard import GuardedHook
 from lmtpd.recipients.ldap import LdapVerifier
+from lmtpd.recipients.process import in_thread
 from lmtpd.recipients.sql import SqlVerifier
-from lmtpd.recipients.verdict import RecipientVerifier, Verdict
+from lmtpd.recipients.verdict import RecipientVerifier
 from tests.support import population
 from tests.support.accounts import Accounts
 from tests.support.certificates import Certificate
@@ -129,9 +129,9 @@ class BackEnd:
 
 def hang_up(hook: RecipientVerifier) -> None:
     """Close the connections that a hook keeps."""
-    if isinstance(hook, SqlVerifier | LdapVerifier) and hook._connections:
-        for connection in hook._connections._idle:
-            hook._connections._close(connection)
+    if isinstance(hook, SqlVerifier | LdapVerifier) and hook._sessions:
+        while hook._sessions._idle:
+            hook._sessions._idle.pop().close()
 
 
 def built(folder: Path, hook: str, **settings: object) -> RecipientVerifier:
@@ -148,16 +148,9 @@ def built(folder: Path, hook: str, **settings: object) -> RecipientVerifier:
         hooks.append(guarded)
         return guarded
 
-    process = wiring.process(within, threading.Event, lambda _, **__: None)
+    process = wiring.process(in_thread, threading.Event, lambda _, **__: None)
     wiring.verifier(loaded, wiring.tree(loaded), process, watched)
     return hooks[0]._hook
-
-
-def within(seconds: float, _: bool, function: Callable[[], Verdict | None]) -> Verdict | None:
-    """A deadline of the process of a test."""
-    answer: Future[Verdict | None] = Future()
-    answer.set_result(function())
-    return answer.result(seconds)
 
 
 def fill(url: str) -> None:

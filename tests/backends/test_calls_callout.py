@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from lmtpd.config import ConfigError
 from lmtpd.recipients.verdict import Kind
 from tests.support.backend_contract import ALICE, Asking
+from tests.support.certificates import Certificate
 from tests.support.gate import Gate, Mode
-from tests.support.other_servers import OtherPostfix, OtherServer
-from tests.support.peer import all_of, hear, server
+from tests.support.other_servers import OtherPostfix, OtherServer, believing
+from tests.support.peer import all_of, converse, hear, secured, server
 from tests.support.processes import LOOPBACK
 from tests.support.server import Server
 
@@ -40,6 +44,13 @@ FAULTS = [
     [*GREETED, b"250 " + b"x" * 70000],
     [*GREETED],
 ]
+
+
+def start_tls(peer: socket.socket, certificate: Certificate) -> ssl.SSLSocket:
+    """The server's words up to the handshake."""
+    converse(peer, GREETED[0], b"250-server.example\r\n250 STARTTLS\r\n")
+    peer.sendall(b"220 go on\r\n")
+    return secured(peer, certificate)
 
 
 def asked(tmp_path: Path, says: Sequence[bytes], address: str = ALICE, **more: str) -> Kind:
@@ -93,6 +104,27 @@ def test_what_befalls_a_real_server_is_a_fault(
         back_end.stop()
 
 
+@pytest.mark.parametrize(
+    ("reply", "is_down"),
+    [(b"554 5.7.1 relay access denied\r\n", False), (b"451 4.3.0 down\r\n", True)],
+)
+def test_a_refusal_without_a_sense_concerns_one_address(
+    reply: bytes, is_down: bool, tmp_path: Path
+) -> None:
+    def serve(peer: socket.socket) -> None:
+        converse(peer, *GREETED, b"250 ok\r\n", reply, b"250 ok\r\n")
+        if not is_down:
+            converse(peer, *[b"250 ok\r\n"] * 2)
+            peer.sendall(b"250 ok\r\n")
+
+    with server(serve) as target:
+        settings = {"lmtp_callout_server": str(target), "lmtp_hook_faults": 1}
+        asking = Asking(tmp_path, OtherServer(tmp_path), **settings)
+        assert asking.verdict("nobody@example.org").kind is Kind.DEFER
+        assert asking.verdict(ALICE).is_accepted is not is_down
+    assert ("hook-down" in "".join(asking.lines)) is is_down
+
+
 def test_a_server_that_is_older_than_ehlo(tmp_path: Path) -> None:
     says = [b"220 x\r\n", b"502 what\r\n", *[b"250 ok\r\n"] * 4]
     assert asked(tmp_path, says, lmtp_callout_protocol="smtp") is Kind.ACCEPT
@@ -117,6 +149,44 @@ def test_a_reply_out_of_turn_is_nobodys(tmp_path: Path) -> None:
         asking = Asking(tmp_path, OtherServer(tmp_path), **settings)
         asking.verdict(ALICE)
         assert asking.verdict("nobody@example.org").kind is Kind.DEFER
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "reason"),
+    [
+        ("127.0.0.1", {"lmtp_callout_ca_file": "none"}, "certificate verify failed"),
+        ("127.0.0.2", {}, "certificate is not valid for '127.0.0.2'"),
+        ("localhost", {}, ""),
+    ],
+)
+def test_a_server_must_show_who_it_is(
+    host: str, settings: dict[str, object], reason: str, tmp_path: Path, certificate: Certificate
+) -> None:
+    def serve(peer: socket.socket) -> None:
+        with contextlib.suppress(ssl.SSLError), start_tls(peer, certificate) as secure:
+            hear(secure, b"\r\n")
+            converse(secure, b"250 server.example\r\n", *[b"250 ok\r\n"] * 2)
+            secure.sendall(b"250 ok\r\n")
+
+    bound = socket.create_server(("127.0.0.2" if host == "127.0.0.2" else LOOPBACK, 0))
+    with server(serve, bound) as target:
+        given = {**believing(certificate), **settings}
+        given["lmtp_callout_server"] = f"{host}:{target.port}"
+        verdict = Asking(tmp_path, OtherServer(tmp_path), **given).verdict(ALICE)
+    assert verdict.is_accepted is not bool(reason)
+    assert reason in verdict.reason
+
+
+def test_a_server_without_starttls_is_not_asked(tmp_path: Path, certificate: Certificate) -> None:
+    settings = {key: str(value) for key, value in believing(certificate).items()}
+    with pytest.raises(ConnectionError):
+        asked(tmp_path, [*GREETED, b"250 ok\r\n"], **settings)
+
+
+def test_certificates_that_cannot_be_read_stop_the_start(tmp_path: Path) -> None:
+    settings = {"lmtp_callout_starttls": "true", "lmtp_callout_ca_file": __file__}
+    with pytest.raises(ConfigError, match="hook callout: SSLError"):
+        Asking(tmp_path, OtherServer(tmp_path), **settings)
 
 
 def test_a_connection_ends_before_the_server_loses_its_patience(tmp_path: Path) -> None:

@@ -12,7 +12,12 @@ from tests.support.answering_program import ProgramFile
 from tests.support.back_ends import HttpService, SocketmapService, TcpTableService
 from tests.support.backend_contract import ALICE, MUTE, Asking, BackEnd
 from tests.support.client import Client
-from tests.support.other_servers import OtherPostfix, OtherServer
+from tests.support.other_servers import (
+    OtherPostfix,
+    OtherPostfixWithTls,
+    OtherServer,
+    OtherServerWithTls,
+)
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -25,9 +30,12 @@ BACK_ENDS: dict[str, type[BackEnd]] = {
     "exec": ProgramFile,
     "callout-lmtp": OtherServer,
     "callout-smtp": OtherPostfix,
+    "callout-lmtp-tls": OtherServerWithTls,
+    "callout-smtp-tls": OtherPostfixWithTls,
 }
 SAID = [(name, address) for name, kind in BACK_ENDS.items() for address in kind.answers]
 WRONG = [(name, address) for name, kind in BACK_ENDS.items() for address in kind.wrong]
+NONSENSE = [(name, address) for name, address in WRONG if not address.startswith(("mute", "dying"))]
 
 
 @pytest.fixture(params=BACK_ENDS)
@@ -66,6 +74,17 @@ def test_what_goes_wrong_is_a_fault_and_the_next_answer_is_right(
     assert f"hook {back_end.hook}: " in verdict.reason
     assert back_end.wrong[address] in verdict.reason
     wait_for(lambda: asking.verdict(ALICE).is_accepted, _SOON_S, "an answer")
+
+
+@pytest.mark.parametrize(("absent", "address"), NONSENSE, indirect=["absent"])
+def test_nonsense_about_one_address_concerns_no_other(
+    address: str, back_end: BackEnd, tmp_path: Path
+) -> None:
+    asking = Asking(tmp_path, back_end, lmtp_hook_faults=1)
+    for _ in range(3):
+        assert asking.verdict(address).kind is Kind.DEFER
+        assert asking.verdict(ALICE).is_accepted
+    assert "hook-down" not in "".join(asking.lines)
 
 
 def test_one_that_is_down_at_start_is_found_when_it_comes(absent: BackEnd, tmp_path: Path) -> None:

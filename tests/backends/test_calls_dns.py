@@ -12,7 +12,7 @@ import pytest
 from lmtpd.recipients.verdict import Kind
 from tests.support.backend_contract import Asking
 from tests.support.client import Client
-from tests.support.name_server import NameServer, serving
+from tests.support.name_server import Answer, NameServer, serving
 from tests.support.processes import LOOPBACK, free_port
 from tests.support.server import Server
 from tests.support.waiting import wait_for
@@ -119,6 +119,32 @@ def test_one_that_is_not_there_yet_is_found_when_it_comes(tmp_path: Path) -> Non
     with serving(NameServer(dict(RECORDS), port=port)):
         assert asking.verdict("elsewhere@example.org").is_accepted
     assert asking.verdict("elsewhere@example.org").kind is Kind.DEFER
+
+
+def mute_about_one(query: dns.message.Message) -> bytes | None:
+    if query.question[0].name.to_text() == "wrong.example.":
+        return None
+    return dns.message.make_response(query).to_wire()
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_down"),
+    [
+        (fails, False),
+        (mute_about_one, False),
+        (lambda _: None, True),
+        (lambda _: b"nonsense", True),
+    ],
+)
+def test_a_domain_whose_own_servers_fail_concerns_no_other(
+    answer: Answer, is_down: bool, name_server: NameServer, tmp_path: Path
+) -> None:
+    given = {"lmtp_hook_faults": 1, "lmtp_hook_timeout": 1}
+    asking = Asking(tmp_path, Zone(name_server, **OURS), **given)
+    name_server.answer = answer
+    assert asking.verdict("x@wrong.example").kind is Kind.DEFER
+    name_server.answer = name_server.truth
+    assert asking.verdict("elsewhere@example.org").is_accepted is not is_down
 
 
 def test_through_the_server(name_server: NameServer, tmp_path: Path) -> None:

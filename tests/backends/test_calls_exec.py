@@ -59,6 +59,19 @@ def test_its_last_words_are_logged_and_its_next_start_waits(
     wait_for(lambda: asking.verdict(ALICE).is_accepted, _SOON_S, "the next start")
 
 
+def test_nonsense_right_after_the_start_makes_nobody_wait(
+    program: ProgramFile, tmp_path: Path
+) -> None:
+    asking = Asking(tmp_path, program)
+    asking.verdict("dying@wrong.example")
+    wait_for(
+        lambda: "AnswerError" in asking.verdict("nonsense@wrong.example").reason,
+        _SOON_S,
+        "the next start",
+    )
+    assert asking.verdict(ALICE).is_accepted
+
+
 def test_it_has_no_descriptor_of_ours_that_can_be_inherited(
     program: ProgramFile, tmp_path: Path
 ) -> None:

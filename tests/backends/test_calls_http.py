@@ -17,7 +17,7 @@ import pytest
 from lmtpd.config import ConfigError
 from lmtpd.recipients.verdict import Kind
 from tests.support.back_ends import HttpService
-from tests.support.backend_contract import ALICE, BOB, Asking
+from tests.support.backend_contract import ALICE, BOB, WRONG, Asking
 from tests.support.certificates import Certificate
 from tests.support.processes import LOOPBACK
 
@@ -63,6 +63,45 @@ def test_every_other_status_is_a_fault(status: int, service: HttpService, tmp_pa
     assert TOKEN not in verdict.reason
 
 
+@pytest.mark.parametrize(("status", "is_down"), [(404, False), (500, False), (503, True)])
+def test_some_say_that_the_service_is_down(
+    status: int, is_down: bool, service: HttpService, tmp_path: Path
+) -> None:
+    asking = Asking(tmp_path, service, lmtp_hook_faults=1)
+    service.status = status
+    asking.verdict(BOB)
+    service.status = 200
+    assert asking.verdict(ALICE).is_accepted is not is_down
+    assert ("hook-down" in "".join(asking.lines)) is is_down
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_stands_in_the_url_or_is_the_token_is_not_repeated(
+    is_there: bool, service: HttpService, tmp_path: Path
+) -> None:
+    """Some services want their secret in the path or the query."""
+    settings = {
+        "lmtp_http_url": f"{service.settings['lmtp_http_url']}/secret?token=secret",
+        "lmtp_http_token_file": token_file(tmp_path, TOKEN),
+        "lmtp_hook_timeout": 2,
+    }
+    asking = Asking(tmp_path, service, **settings)
+    if not is_there:
+        service.stop()
+    reasons = [asking.verdict(who).reason for who in WRONG]
+    assert all(reasons)
+    told = " ".join([*reasons, *asking.lines])
+    assert "secret" not in told
+    assert TOKEN not in told
+
+
+def test_a_url_that_cannot_be_used_is_not_repeated(tmp_path: Path) -> None:
+    url = "http://%secret/"
+    with pytest.raises(ConfigError, match="lmtp-http-url cannot be used") as caught:
+        Asking(tmp_path, HttpService(tmp_path), lmtp_http_url=url)
+    assert "secret" not in str(caught.value)
+
+
 def test_questions_at_one_time_have_connections_of_their_own(
     service: HttpService, tmp_path: Path
 ) -> None:
@@ -76,7 +115,7 @@ def test_questions_at_one_time_have_connections_of_their_own(
 @pytest.mark.parametrize("text", ["", "two words", "line\nline", "\xff"])
 def test_a_file_without_a_token_stops_the_start(text: str, tmp_path: Path) -> None:
     service = HttpService(tmp_path)
-    with pytest.raises(ConfigError, match=r"token holds no bearer token") as caught:
+    with pytest.raises(ConfigError, match=r"token (holds no bearer token|is no secret)") as caught:
         Asking(tmp_path, service, lmtp_http_token_file=token_file(tmp_path, text))
     assert not text or text not in str(caught.value)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from ldap3.core.exceptions import LDAPBusyResult, LDAPUnavailableResult
 
 from lmtpd.config import ConfigError
 from lmtpd.protocol.envelope import Peer
-from lmtpd.recipients.verdict import RcptContext, RecipientVerifier, Verdict
+from lmtpd.recipients.verdict import AnswerError, RcptContext, RecipientVerifier, Verdict
 from tests.backends.conftest import built, hang_up, ldap_settings
 from tests.support.certificates import Certificate, make_certificate
+from tests.support.peer import secured, server
 from tests.support.population import ALICE, ANSWERS, address
 from tests.support.processes import LOOPBACK
 from tests.support.slapd import BASE, Slapd
@@ -19,6 +24,15 @@ from tests.support.slapd import BASE, Slapd
 
 def ask(hook: RecipientVerifier, mailbox: str) -> Verdict | None:
     return hook.verify(address(mailbox), RcptContext(Peer("")))
+
+
+def answer(peer: socket.socket, operation: int, code: int) -> None:
+    """Hear a question, and answer it with a result code."""
+    question = peer.recv(65536)
+    start = 2 if question[1] < 0x80 else 2 + question[1] % 0x80
+    number = question[start : start + 2 + question[start + 1]]
+    body = number + bytes([operation, 7, 10, 1, code, 4, 0, 4, 0])
+    peer.sendall(bytes([0x30, len(body)]) + body)
 
 
 Build = Callable[..., RecipientVerifier]
@@ -51,19 +65,35 @@ def test_other_ways_there(kind: str, build: Build, slapd: Slapd, certificate: Ce
 
 
 @pytest.mark.parametrize("kind", ["starttls", "ldaps"])
-@pytest.mark.parametrize("name", [LOOPBACK, "ip6-localhost", "127.0.0.2"])
-def test_a_certificate_that_is_not_trusted_or_of_another(
-    kind: str, name: str, build: Build, slapd: Slapd, tmp_path: Path, certificate: Certificate
+def test_a_certificate_that_is_not_trusted(
+    kind: str, build: Build, slapd: Slapd, tmp_path: Path
 ) -> None:
-    trusted = make_certificate(tmp_path) if name == LOOPBACK else certificate
     port = slapd.port if kind == "starttls" else slapd.tls_port
     hook = build(
-        lmtp_ldap_url=f"{'ldap' if kind == 'starttls' else kind}://{name}:{port}",
+        lmtp_ldap_url=f"{'ldap' if kind == 'starttls' else kind}://{LOOPBACK}:{port}",
         lmtp_ldap_starttls=kind == "starttls",
-        lmtp_ldap_ca_file=trusted.cert_path,
+        lmtp_ldap_ca_file=make_certificate(tmp_path).cert_path,
     )
-    with pytest.raises(Exception, match=r"."):
+    with pytest.raises(Exception, match="certificate verify failed"):
         ask(hook, ALICE)
+
+
+@pytest.mark.parametrize("kind", ["starttls", "ldaps"])
+def test_a_certificate_of_another(kind: str, build: Build, certificate: Certificate) -> None:
+    def serve(peer: socket.socket) -> None:
+        if kind == "starttls":
+            answer(peer, 0x78, 0)  # ExtendedResponse
+        with suppress(ssl.SSLError):
+            secured(peer, certificate)
+
+    with server(serve, socket.create_server(("127.0.0.2", 0))) as target:
+        hook = build(
+            lmtp_ldap_url=f"{'ldap' if kind == 'starttls' else kind}://{target}",
+            lmtp_ldap_starttls=kind == "starttls",
+            lmtp_ldap_ca_file=certificate.cert_path,
+        )
+        with pytest.raises(Exception, match=r"certificate is not valid for"):
+            ask(hook, ALICE)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +116,29 @@ def test_what_is_wrong_is_a_fault_and_said(
     with pytest.raises(Exception, match=fault) as caught:
         ask(hook, "odd@example.org")
     assert "quite secret" not in str(caught.value)
+    hang_up(hook)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (3, TimeoutError),  # timeLimitExceeded
+        (51, LDAPBusyResult),
+        (52, LDAPUnavailableResult),
+        (53, AnswerError),  # unwillingToPerform
+    ],
+)
+def test_some_results_say_that_the_server_is_down(
+    code: int, kind: type[Exception], build: Build
+) -> None:
+    def serve(peer: socket.socket) -> None:
+        answer(peer, 0x61, 0)  # BindResponse
+        answer(peer, 0x65, code)  # SearchResultDone
+
+    with server(serve) as target:
+        hook = build(lmtp_ldap_url=f"ldap://{target}")
+        with pytest.raises(kind):
+            ask(hook, ALICE)
     hang_up(hook)
 
 

@@ -10,7 +10,11 @@ import sqlalchemy
 
 from lmtpd.config import ConfigError
 from lmtpd.protocol.envelope import Peer
-from lmtpd.recipients.verdict import Kind, RcptContext, RecipientVerifier, Verdict
+from lmtpd.recipients.answer import AnswerReader
+from lmtpd.recipients.chain import AddressRules
+from lmtpd.recipients.loader import HookError
+from lmtpd.recipients.sql import SqlVerifier
+from lmtpd.recipients.verdict import AnswerError, RcptContext, RecipientVerifier, Verdict
 from tests.backends.conftest import QUERY, built, hang_up, sql_url
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.mariadb import MariaDB
@@ -48,13 +52,21 @@ def small(tmp_path: Path) -> str:
         ("sqlite:////x", "SELECT ':address'", "stands in quotation marks"),
         ("sqlite:////x", 'SELECT ":local", :local', "stands in quotation marks"),
         ("mysql://l:secret@x/y", "SELECT :address", "holds a password"),
-        ("mysql://l@x:port/y", "SELECT :address", "ValueError"),
+        ("mysql://l@x:secret/y", "SELECT :address", "is not a URL"),
     ],
 )
 def test_settings_that_cannot_be_used(tmp_path: Path, url: str, query: str, fault: str) -> None:
     with pytest.raises(ConfigError) as caught:
         built(tmp_path, "sql", lmtp_sql_url=url, lmtp_sql_query=query)
     assert fault in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://l@x:secret/y", "secret"])
+def test_what_is_no_url_is_not_repeated(url: str) -> None:
+    reader = AnswerReader("example.org", AddressRules())
+    with pytest.raises(HookError, match="lmtp-sql-url cannot be used") as caught:
+        SqlVerifier(url, QUERY, "secret", None, 1, reader)
     assert "secret" not in str(caught.value)
 
 
@@ -168,8 +180,9 @@ def test_without_the_password(server: PostgreSQL | MariaDB, tmp_path: Path, text
     path.write_text(text)
     given = settings(server, path if text else Path("none"), QUERY)
     hook = built(tmp_path, "sql", **given)
-    with pytest.raises(Exception, match=r"."):
+    with pytest.raises(Exception, match=r".") as caught:
         ask(hook, ALICE)
+    assert not text or text not in str(caught.value)
 
 
 def test_a_unix_socket(server: PostgreSQL | MariaDB, tmp_path: Path, password_file: Path) -> None:
@@ -186,10 +199,9 @@ def test_a_unix_socket(server: PostgreSQL | MariaDB, tmp_path: Path, password_fi
         ask(built(tmp_path, "sql", **given), ALICE)
 
 
-def test_an_address_that_the_encoding_has_not_is_deferred_alone(
+def test_an_address_that_the_encoding_has_not_is_no_fault(
     server: PostgreSQL | MariaDB, tmp_path: Path, password_file: Path
 ) -> None:
-    """Five strangers in a row could bring the hook down otherwise."""
     execute(
         server,
         "DROP TABLE IF EXISTS people",
@@ -201,11 +213,33 @@ def test_an_address_that_the_encoding_has_not_is_deferred_alone(
     given["lmtp_sql_url"] = f"{given['lmtp_sql_url']}".replace("/mail", "/latin")
     hook = built(tmp_path, "sql", **given)
     assert ask(hook, "jörg@example.org") == Verdict.accept("jörg@example.org")
-    verdict = ask(hook, "\U0001f600@example.org")
-    assert verdict is not None
-    assert verdict.kind is Kind.DEFER
-    assert verdict.reason
+    with pytest.raises(AnswerError, match=r"."):
+        ask(hook, "\U0001f600@example.org")
     assert ask(hook, "jörg@example.org") == Verdict.accept("jörg@example.org")
+    hang_up(hook)
+
+
+def test_an_address_for_which_the_query_fails_is_no_fault(
+    postgresql: PostgreSQL, tmp_path: Path, password_file: Path
+) -> None:
+    query = "SELECT 'alice@example.org' WHERE CAST(:local AS integer) = 1"
+    hook = built(tmp_path, "sql", **settings(postgresql, password_file, query))
+    with pytest.raises(AnswerError, match="invalid input syntax"):
+        ask(hook, ALICE)
+    assert ask(hook, "1@example.org") == Verdict.accept(ALICE)
+    hang_up(hook)
+
+
+def test_a_data_base_that_says_that_it_cannot_is_at_fault(
+    server: PostgreSQL | MariaDB, tmp_path: Path, password_file: Path
+) -> None:
+    query = "SELECT pg_cancel_backend(pg_backend_pid())::text || :local"
+    if server.component == "mariadb":
+        query = "SELECT * FROM information_schema.no_such_table WHERE 'x' = :local"
+    hook = built(tmp_path, "sql", **settings(server, password_file, query))
+    with pytest.raises(Exception, match=r"cancel|nknown table") as caught:
+        ask(hook, ALICE)
+    assert not isinstance(caught.value, AnswerError)
     hang_up(hook)
 
 

@@ -39,7 +39,8 @@ from tests.support.load import (
     finish,
     greeted,
 )
-from tests.support.loop_disk import LoopDisk, NoLoopDiskError
+from tests.support.loop_disk import LoopDisk
+from tests.support.namespace import MountError
 from tests.support.server import PROJECT, Server
 
 CUTS = int(os.environ.get("LMTPD_POWER_CUTS", "10"))
@@ -57,7 +58,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoopDisk]:
     with ExitStack() as stack:
         try:
             mounted = stack.enter_context(LoopDisk(request.param, tmp_path))
-        except NoLoopDiskError as error:
+        except MountError as error:
             lacking(f"no disk of our own: {error}")
         yield mounted
 

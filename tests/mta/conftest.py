@@ -13,7 +13,7 @@ from tests.support.components import lacking, require, require_root
 from tests.support.mta import SENDER, Mta, SandboxedMta
 from tests.support.mta_table import MtaTable
 from tests.support.sandbox import NoSandboxError, Sandbox
-from tests.support.server import PROJECT, Server
+from tests.support.server import Server
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,15 +75,3 @@ def open_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
-
-
-# The MTAs' throw-away machines have a /tmp of their own: a checkout below it cannot be seen there.
-if PROJECT.is_relative_to("/tmp"):
-    collect_ignore_glob = [
-        "test_content.py",
-        "test_fates.py",
-        "test_load.py",
-        "test_outages.py",
-        "test_tls.py",
-        "test_mta_bridge.py",
-    ]

@@ -19,27 +19,12 @@ from lmtpd.protocol.events import Chunk, Data, EndOfChunk, EndOfData, Event, Gon
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
 from lmtpd.protocol.reply import Reply
+from tests.support.usual_replies import USUAL_REPLIES
 
 LIMITS = Limits(message_octets=60, recipients=3, line_octets=80)
 ROOMY = Limits(message_octets=100_000)
 IN_CLEAR = Extensions(starttls=False, dsn=True)
 WITH_TLS = Extensions(starttls=True)
-
-ANSWERS: dict[type[Event], Reply] = {
-    events.Hello: replies.HELLO,
-    events.MailFrom: replies.MAIL_OK,
-    events.RcptTo: replies.RCPT_OK,
-    events.Data: replies.START_MAIL,
-    events.EndOfChunk: replies.CHUNK_OK,
-    events.StartTls: replies.TLS_READY,
-    events.Verify: replies.VERIFIED,
-    events.Expand: replies.VERIFIED,
-    events.XForward: replies.XFORWARD_OK,
-    events.Reset: replies.RESET,
-    events.Noop: replies.NOTHING_DONE,
-    events.Help: replies.HELP,
-    events.Quit: replies.BYE,
-}
 
 REPLY_LINES = re.compile(
     rb"(?:[2-5][0-9]{2}-(?:[245]\.\d+\.\d+ )?[^\r\n]*\r\n)*"
@@ -55,7 +40,7 @@ def answer(event: Event) -> Reply:
             return replies.TOO_LARGE
         case EndOfData(has_lost_chunk=has_lost):
             return replies.CHUNK_LOST if has_lost else replies.DELIVERED
-    return ANSWERS[type(event)]
+    return USUAL_REPLIES[type(event)]
 
 
 class Conversation:

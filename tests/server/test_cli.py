@@ -52,6 +52,16 @@ def test_wrong_usage_is_64(arguments: tuple[str, ...]) -> None:
     assert "--help" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--lmtp-sql-url", "--lmtp-sql-uri"])
+@pytest.mark.parametrize("hooks", ["sql", "maildirs"])
+def test_a_password_is_not_repeated(option: str, hooks: str, store: tuple[str, str]) -> None:
+    url = "postgresql://user:secret@host/db"
+    result = lmtpd("check-config", *store, "--lmtp-recipient-hooks", hooks, option, url)
+    assert result.returncode in (os.EX_CONFIG, os.EX_USAGE)
+    assert option in result.stderr
+    assert "secret" not in result.stdout + result.stderr
+
+
 class TestMailboxes:
     def test_add_makes_what_list_shows(self, root: Path, store: tuple[str, str]) -> None:
         result = lmtpd("mailbox", "add", *store, "Alice@Example.org", "<bob@bücher.example>")

@@ -8,14 +8,14 @@ one port, as often as wanted.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from lmtpd import config, wiring
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.envelope import Peer
+from lmtpd.recipients.process import in_thread
 from lmtpd.recipients.verdict import RcptContext, Verdict
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
@@ -98,7 +98,7 @@ class Asking:
         options = {key.replace("_", "-"): str(value) for key, value in given.items()}
         loaded = config.load(None, {}, options)
         self.lines: list[str] = []
-        asking = wiring.process(_in_thread, threading.Event, self._report)
+        asking = wiring.process(in_thread, threading.Event, self._report)
         self._chain = wiring.verifier(loaded, wiring.tree(loaded), asking)
 
     def verdict(self, address: str) -> Verdict:
@@ -107,20 +107,3 @@ class Asking:
 
     def _report(self, event: str, **fields: object) -> None:
         self.lines.append(" ".join([event, *(f"{key}={value}" for key, value in fields.items())]))
-
-
-def _in_thread(
-    seconds: float,
-    blocking: bool,  # noqa: ARG001 - every question has a thread
-    function: Callable[[], Verdict | None],
-) -> Verdict | None:
-    answer: Future[Verdict | None] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(function())
-        except Exception as error:  # noqa: BLE001 - handed on to the guard
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    return answer.result(seconds)

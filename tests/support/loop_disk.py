@@ -1,10 +1,8 @@
 """A disk of our own whose power can be cut: a file system in a file, seen by nobody else.
 
-Promises: it lives in a private mount namespace, and so do the tmpfs that holds its octets and the
-loop device below it. The namespace lives as long as one helper process, which ends with us, be it
-by SIGKILL: then file system, image and loop device are gone, and nothing on this machine has
-changed. Within the `with` block it is mounted; at the end a loop device that is not given back is
-an error.
+Promises: it lives in a mount namespace of its own (namespace.py), and so do the tmpfs that holds
+its octets and the loop device below it: with the namespace they are gone. Within the `with` block
+it is mounted; at the end a loop device that is not given back is an error.
 
 What a cut does: the file system stops at once (FS_IOC_SHUTDOWN, flag 2: not even its log is
 flushed), every call from then on fails, and what was not on the loop device by then is lost. What
@@ -16,11 +14,10 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from tests.support.processes import PROGRAMS_PATH, bound_to_us
+from tests.support.namespace import MountError, MountNamespace
 from tests.support.waiting import wait_for
 
 # mkfs.xfs refuses less than 300 MB; the image is sparse and takes the memory that is used.
@@ -33,15 +30,11 @@ _NO_LOG_FLUSH = 2
 _GONE_S = 20.0
 
 
-class NoLoopDiskError(RuntimeError):
-    """There can be none here, as in a container that may not mount."""
-
-
 class LoopDisk:
     """A file system of one kind (`ext4`, `xfs`), mounted below a folder in a namespace of its own.
 
     In the namespace it is at `path`; for us, outside, the same files are at `seen`. Entering it
-    raises NoLoopDiskError where the system does not let us have one.
+    raises MountError where the system does not let us have one.
     """
 
     def __init__(self, kind: str, folder: Path) -> None:
@@ -54,14 +47,8 @@ class LoopDisk:
 
     def __enter__(self) -> LoopDisk:
         self._folder.mkdir(parents=True)
-        self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "--", "cat"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_ENVIRONMENT,
-        )
+        self._namespace = MountNamespace()
         try:
-            self._wait_for_namespace()
             self._make()
             self._mount()
         except BaseException:
@@ -80,11 +67,11 @@ class LoopDisk:
     @property
     def seen(self) -> Path:
         """Its root as processes outside of the namespace find it."""
-        return self._outside(self.path)
+        return self._namespace.outside(self.path)
 
     def prefix(self, directory: Path) -> list[str]:
         """What makes a command run in the namespace, in this directory, and end with us."""
-        return bound_to_us([*self._enter(), "env", f"--chdir={directory}"])
+        return self._namespace.prefix(directory)
 
     def cut(self) -> None:
         """The power fails, at the moment of this call; from any thread."""
@@ -96,24 +83,20 @@ class LoopDisk:
         self._unmount()
         self._mount()
 
-    def _wait_for_namespace(self) -> None:
-        assert self._holder.stdin is not None
-        assert self._holder.stdout is not None
-        self._holder.stdin.write(b"\n")
-        self._holder.stdin.flush()
-        if self._holder.stdout.read(1) != b"\n":
-            raise NoLoopDiskError("no mount namespace of our own: unshare failed, see above")
-
     def _make(self) -> None:
-        self._run("mount", "-t", "tmpfs", "-o", _TMPFS_OPTIONS, "tmpfs", str(self._folder))
+        self._namespace.run(
+            "mount", "-t", "tmpfs", "-o", _TMPFS_OPTIONS, "tmpfs", str(self._folder)
+        )
         self.seen.mkdir()
-        with self._outside(self._image).open("wb") as image:
+        with self._namespace.outside(self._image).open("wb") as image:
             image.truncate(_IMAGE_OCTETS)
-        self._run(f"mkfs.{self._kind}", "-q", str(self._image))
+        self._namespace.run(f"mkfs.{self._kind}", "-q", str(self._image))
 
     def _mount(self) -> None:
         # `loop`: a device that frees itself when it is unmounted, by whatever way.
-        self._run("mount", "-o", "loop", "-t", self._kind, str(self._image), str(self.path))
+        self._namespace.run(
+            "mount", "-o", "loop", "-t", self._kind, str(self._image), str(self.path)
+        )
         self._loop = self._loop_device()
         self._descriptor = os.open(self.seen, os.O_RDONLY | os.O_DIRECTORY)
 
@@ -123,15 +106,13 @@ class LoopDisk:
         wait_for(self._is_unmounted, _GONE_S, f"nobody who uses {self.path}")
 
     def _is_unmounted(self) -> bool:
-        done = subprocess.run(
-            [*self._enter(), "umount", str(self.path)],
-            capture_output=True,
-            check=False,
-            env=_ENVIRONMENT,
-        )
-        if done.returncode and b"busy" not in done.stderr:
-            raise RuntimeError(f"umount: {done.stderr.decode()}")
-        return done.returncode == 0
+        try:
+            self._namespace.run("umount", str(self.path))
+        except MountError as error:
+            if "busy" not in str(error):
+                raise
+            return False
+        return True
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -140,12 +121,11 @@ class LoopDisk:
 
     def _give_back(self) -> None:
         self._close()
-        self._holder.communicate()
+        self._namespace.end()
         wait_for(self._is_loop_free, _GONE_S, f"the end of {self._loop}, which holds {self._image}")
 
     def _loop_device(self) -> str:
-        for line in Path(f"/proc/{self._holder.pid}/mounts").read_text().splitlines():
-            device, place, *_ = line.split(" ")
+        for device, place in self._namespace.mounts():
             if place == str(self.path):
                 return Path(device).name
         raise RuntimeError(f"{self.path} is not mounted")
@@ -157,19 +137,3 @@ class LoopDisk:
         except OSError:
             return True
         return str(self._image) not in backing
-
-    def _outside(self, path: Path) -> Path:
-        return Path(f"/proc/{self._holder.pid}/root{path}")
-
-    def _enter(self) -> list[str]:
-        return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--"]
-
-    def _run(self, *command: str) -> None:
-        done = subprocess.run(
-            [*self._enter(), *command], capture_output=True, check=False, env=_ENVIRONMENT
-        )
-        if done.returncode:
-            raise NoLoopDiskError(f"{' '.join(command)}: {done.stderr.decode()}")
-
-
-_ENVIRONMENT = {**os.environ, "PATH": PROGRAMS_PATH, "LC_ALL": "C"}

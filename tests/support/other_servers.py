@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lmtpd.recipients.verdict import Verdict
 from tests.support.backend_contract import ALICE, BOB, ELSEWHERE
+from tests.support.certificates import Certificate, make_certificate
 from tests.support.components import require, require_root
 from tests.support.postfix import Postfix
 from tests.support.processes import LOOPBACK
@@ -52,6 +53,23 @@ class OtherServer:
         self._server.stop()
 
 
+class OtherServerWithTls(OtherServer):
+    """The same, asked after STARTTLS."""
+
+    def __init__(self, folder: Path) -> None:
+        self._certificate = make_certificate(folder)
+        self._server = Server(
+            folder / "behind",
+            lmtp_workers=1,
+            lmtp_cert_path=self._certificate.cert_path,
+            lmtp_key_path=self._certificate.key_path,
+        )
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return {**super().settings, **believing(self._certificate)}
+
+
 class OtherPostfix:
     """A Postfix with a map of mailboxes, on one port."""
 
@@ -59,7 +77,7 @@ class OtherPostfix:
     answers = ANSWERS
     wrong: Mapping[str, str] = {}
 
-    def __init__(self, _: Path) -> None:
+    def __init__(self, folder: Path) -> None:  # noqa: ARG002 - it has its own
         require("postfix")
         require_root("Postfix starts as root only")
         self._postfix = Postfix(1)  # it delivers nothing
@@ -90,3 +108,24 @@ class OtherPostfix:
         if self._runs:
             self._runs = False
             self._postfix.__exit__(None, None, None)
+
+
+class OtherPostfixWithTls(OtherPostfix):
+    """The same, asked after STARTTLS."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._certificate = make_certificate(folder)
+        self._postfix.lines += (
+            "smtpd_tls_security_level = encrypt\n"
+            f"smtpd_tls_chain_files = {self._certificate.key_path} {self._certificate.cert_path}\n"
+        )
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return {**super().settings, **believing(self._certificate)}
+
+
+def believing(certificate: Certificate) -> dict[str, object]:
+    """STARTTLS, and whom to believe."""
+    return {"lmtp_callout_starttls": "true", "lmtp_callout_ca_file": certificate.cert_path}

@@ -16,7 +16,7 @@ STRANGE = r"o'hara*)(|=%_\{local}\\27@example.org"
 
 @dataclass(frozen=True)
 class Known:
-    """An address, its mailboxes, and the word of rows.py."""
+    """An address, its mailboxes, and the word of answer.py."""
 
     address: str
     mailboxes: tuple[str, ...] = ()

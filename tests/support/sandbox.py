@@ -176,7 +176,8 @@ class Sandbox:
 
     def start_syslog(self) -> None:
         """Gather in var/log/syslog what its programs say to syslog(3)."""
-        self.start(sys.executable, "-ISc", _SYSLOG)
+        # The interpreter itself: a venv below /tmp is not to be seen in it.
+        self.start(str(Path(sys.executable).resolve()), "-ISc", _SYSLOG)
         wait_for(self.path("dev/log").exists, _TIMEOUT_S, "a syslog socket")
 
     def enter(self, *command: str) -> list[str]:

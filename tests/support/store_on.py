@@ -1,7 +1,7 @@
 """Stores of servers on disks that are small or strict.
 
-`SmallDisk` is a file system of few octets and few inodes in a mount namespace of its own, which
-ends with one helper process, and that with us, be it by SIGKILL.
+`SmallDisk` is a file system of few octets and few inodes in a mount namespace of its own
+(namespace.py), with which it ends.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from tests.support.processes import PROGRAMS_PATH, bound_to_us
+from tests.support.namespace import MountNamespace
 from tests.support.server import PROJECT
 
 _PATIENCE_S = 30.0
 _OCTETS = 4 * 1024 * 1024
 _INODES = 128
-_ENVIRONMENT = {**os.environ, "PATH": PROGRAMS_PATH, "LC_ALL": "C"}
 
 
 @functools.cache
@@ -58,18 +57,11 @@ class SmallDisk:
 
     def __enter__(self) -> SmallDisk:
         self._folder.mkdir()
-        # It lives as long as its standard input, which is ours.
-        self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "--", "cat"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_ENVIRONMENT,
-        )
+        self._namespace = MountNamespace()
         try:
-            self._wait_for_namespace()
             self._mount()
         except BaseException:
-            self._holder.communicate()
+            self._namespace.end()
             raise
         return self
 
@@ -79,21 +71,20 @@ class SmallDisk:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._holder.communicate()
+        self._namespace.end()
 
     @property
     def seen(self) -> Path:
         """Its root as processes outside of the namespace find it."""
-        return Path(f"/proc/{self._holder.pid}/root{self.path}")
+        return self._namespace.outside(self.path)
 
     def prefix(self) -> list[str]:
         """What makes a command run in the namespace, in our directory, and end with us."""
-        enter = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--"]
-        return bound_to_us([*enter, "env", f"--chdir={PROJECT}"])
+        return self._namespace.prefix(PROJECT)
 
     def remount(self, options: str) -> None:
         """Mount it anew as it is, with other options."""
-        self._run("mount", "-o", f"remount,{options}", str(self.path))
+        self._namespace.run("mount", "-o", f"remount,{options}", str(self.path))
 
     @contextlib.contextmanager
     def without_room(self) -> Iterator[None]:
@@ -122,36 +113,17 @@ class SmallDisk:
             path.unlink()
         folder.rmdir()
 
-    def _wait_for_namespace(self) -> None:
-        assert self._holder.stdin is not None
-        assert self._holder.stdout is not None
-        self._holder.stdin.write(b"\n")
-        self._holder.stdin.flush()
-        if self._holder.stdout.read(1) != b"\n":
-            raise RuntimeError("no mount namespace of our own")
-
     def _mount(self) -> None:
         size = f"size={_OCTETS},nr_inodes={_INODES}"
         if self._kind == "tmpfs":
             self.seen.mkdir()
-            self._run("mount", "-t", "tmpfs", "-o", size, "tmpfs", str(self.path))
+            self._namespace.run("mount", "-t", "tmpfs", "-o", size, "tmpfs", str(self.path))
             return
-        self._run("mount", "-t", "tmpfs", "tmpfs", str(self._folder))
+        self._namespace.run("mount", "-t", "tmpfs", "tmpfs", str(self._folder))
         self.seen.mkdir()
         image = self.seen.parent / "image"
         with image.open("wb") as file:
             file.truncate(_OCTETS)
         name = str(self._folder / image.name)
-        self._run(f"mkfs.{self._kind}", "-q", "-m", "0", "-N", str(_INODES), name)
-        self._run("mount", "-o", "loop", "-t", self._kind, name, str(self.path))
-
-    def _run(self, *command: str) -> None:
-        done = subprocess.run(
-            [*self.prefix(), *command],
-            capture_output=True,
-            check=False,
-            env=_ENVIRONMENT,
-            timeout=_PATIENCE_S,
-        )
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode()}")
+        self._namespace.run(f"mkfs.{self._kind}", "-q", "-m", "0", "-N", str(_INODES), name)
+        self._namespace.run("mount", "-o", "loop", "-t", self._kind, name, str(self.path))

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lmtpd.recipients.bounded import BoundedSocket, bounded, connected, tls_context
+from lmtpd.client.connection import connected
+from lmtpd.client.target import Target
+from lmtpd.recipients.bounded import BoundedSocket, bounded, tls_context
 from tests.support.certificates import Certificate
 from tests.support.processes import LOOPBACK
 
@@ -46,8 +48,9 @@ def connection(
     thread = threading.Thread(target=generous, args=(listener, context), daemon=True)
     thread.start()
     with listener:
-        address = path if request.param == "unix" else listener.getsockname()
-        plain: socket.socket = connected(address, 60)
+        name = listener.getsockname()
+        target = Target(path) if request.param == "unix" else Target(*name)
+        plain: socket.socket = bounded(connected(target, 60))
         if context:
             trusting = tls_context(certificate.cert_path)
             plain = trusting.wrap_socket(plain, server_hostname=LOOPBACK)
@@ -87,8 +90,3 @@ def test_a_socket_keeps_its_time_out() -> None:
         assert here.fileno() == -1
         with pytest.raises(TimeoutError):
             bound.recv(1)
-
-
-def test_nobody_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        connected(str(tmp_path / "socket"), 1)

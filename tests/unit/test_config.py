@@ -120,7 +120,7 @@ def test_relative_paths(place: Path) -> None:
         ("lmtp-port 1", "lmtpd.conf:1: 'lmtp-port 1' is neither 'key = value' nor a comment"),
         ("\nlmtp-port = '1", "lmtpd.conf:2: lmtp-port: a quotation mark has no partner"),
         ("lmtp-port = '''1", "lmtpd.conf:1: lmtp-port: a quotation mark has no partner"),
-        ("lmtp-port = '''1\n2'''", "lmtpd.conf:1: lmtp-port: '1\\n2' has a line break"),
+        ("lmtp-port = '''1\n2'''", "lmtpd.conf:1: lmtp-port: has a line break"),
         ("lmtp-port=1\nlmtp-port=2", "lmtpd.conf:2: lmtp-port: is already set in line 1"),
         ("lmtp-max-message-size = 1K", "'1K' is not between 65536 and"),
         ("lmtp-max-recipients = 99", "RFC 5321 section 4.5.3.1.8 asks for 100"),
@@ -187,7 +187,10 @@ def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
             {"lmtp-cert-path": "lmtp.crt", "lmtp-key-path": "etc"},
             "etc cannot be read: Is a directory",
         ),
-        ({"lmtp-recipient-hooks": "table"}, "--lmtp-recipient-hooks: the hook table needs its"),
+        (
+            {"lmtp-recipient-hooks": "table"},
+            "--lmtp-recipient-hooks: the hook table needs lmtp-recipient-table",
+        ),
         (
             {"lmtp-recipient-hooks": "table", "lmtp-recipient-table": "none.txt"},
             "none.txt cannot be read: No such file or directory",
@@ -218,7 +221,7 @@ def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
             "--lmtp-verify-timeout: is less than the 10 s of one hook (lmtp-hook-timeout)",
         ),
         ({"lmtp-socket-path": "/" + "s" * 107}, "at most 107 octets, this one 108"),
-        ({"lmtp-tls-only": "true", "lmtp-cert-path": "\0"}, "'\\x00' has a line break or control"),
+        ({"lmtp-tls-only": "true", "lmtp-cert-path": "\0"}, "control character in it ('\\x00')"),
     ],
 )
 def test_values_that_do_not_go_together(options: dict[str, str], fault: str, loads: Load) -> None:
@@ -255,9 +258,9 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
             "lmtpd.conf:1: lmtp-bind-addr: :: is open to other machines, but only loopback peers",
         ),
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
-        ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not used"),
-        ("lmtp-ldap-url = ldaps://x", {}, "lmtp-ldap-url: is not used"),
-        ("lmtp-passwd-domains = a.example", {}, "lmtp-passwd-domains: is not used"),
+        ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not read"),
+        ("lmtp-ldap-url = ldaps://x", {}, "lmtp-ldap-url: is not read"),
+        ("lmtp-passwd-domains = a.example", {}, "lmtp-passwd-domains: is not read"),
         (
             f"lmtp-ldap-url = ldap://ldap.example.org\n{LDAP}",
             {},
@@ -268,6 +271,12 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
             {},
             "lmtp-sql-url: clear text: whoever is on the way to db.example.org can change",
         ),
+        (
+            "lmtp-callout-server = mx.example.org:25\nlmtp-recipient-hooks = callout",
+            {},
+            "lmtp-callout-server: clear text: whoever is on the way to mx.example.org can change",
+        ),
+        ("lmtp-callout-ca-file = lmtp.crt", {}, "lmtp-callout-ca-file: is not read without"),
         (
             "lmtp-fail-open-domains = b.example;a.example",
             {},
@@ -333,3 +342,60 @@ def test_the_file_stays_as_it_is(loads: Load, place: Path) -> None:
 
 def test_the_format_is_described() -> None:
     assert "unquoted `#` ends a value" in FILE_FORMAT
+
+
+SECRETS = (
+    "postgresql://user:secret@host/db",
+    "postgresql://user:se/secret@host/db",
+    "postgresql://user:s@secret@host/db",
+    "postgresql://user:s?secret@host/db",
+    "mysql://user@host/db?password=secret&x=a@b",
+    "postgresql://user:s secret@host/db",
+    "Postgresql:/user:secret@host/db",
+    "user:secret@host/db",
+    "postgresql://user@host/db?password=secret",
+    "mysql://user@host/db?user=x&passwd=secret#y",
+    "mysql://user:secret",
+    "https://host:secret/",
+    "https://host /?token=secret",
+    "https://user:secret@host/recipients",
+)
+_URLS = ("lmtp-sql-url", "lmtp-ldap-url", "lmtp-http-url")
+
+
+@pytest.mark.parametrize("text", SECRETS)
+@pytest.mark.parametrize("key", [*_URLS, "lmtp-callout-server", "lmtp-port"])
+def test_no_fault_repeats_a_password(key: str, text: str, loads: Load) -> None:
+    """Faults are printed, logged and shown to others."""
+    for faults in (
+        faults_of(loads, "", {}, {"lmtp-port": "x", key: text}),
+        faults_of(loads, f"{key} = '''{text}\nx'''"),
+        faults_of(loads, f"{key}: {text}"),
+        faults_of(loads, f"{text} = 1"),
+        faults_of(loads, f"[{text}]"),
+        faults_of(loads, "", {}, {key: f"{text}\x7f"}),
+    ):
+        assert "secret" not in " ".join(faults)
+
+
+def test_the_arguments_of_a_command_are_not_repeated(loads: Load) -> None:
+    (only,) = faults_of(loads, "lmtp-exec-command = program --token secret 'x")
+    assert only == "lmtpd.conf:1: lmtp-exec-command: is no command: No closing quotation"
+
+
+@pytest.mark.parametrize("text", SECRETS)
+@pytest.mark.parametrize("key", _URLS[:2])
+def test_a_password_has_no_place_in_a_url(key: str, text: str, loads: Load) -> None:
+    if not text.startswith("https://host /"):
+        assert "secret" not in " ".join(faults_of(loads, f"{key} = {text.replace('#', '%23')}"))
+
+
+def test_a_secret_that_is_all_that_is_wrong(loads: Load) -> None:
+    (only,) = faults_of(loads, "lmtp-dns-txt = user:s\u00e9cret@host")
+    assert only == "lmtpd.conf:1: lmtp-dns-txt: 'user:***@host' is no value here"
+
+
+def test_no_warning_repeats_a_password(loads: Load) -> None:
+    config = loads("", {"LMTP_PORT": "tcp://user:secret@host"}, {"lmtp-hostname": "mx.example.org"})
+    assert "secret" not in " ".join(config.warnings)
+    assert "tcp://***:***@host" in " ".join(config.warnings)

@@ -16,6 +16,7 @@ from lmtpd.protocol.events import Chunk, EndOfChunk, EndOfData, Event, Gone, Mai
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
 from lmtpd.protocol.reply import Reply
+from tests.support.usual_replies import USUAL_REPLIES
 
 LIMITS = Limits(message_octets=100, recipients=3, line_octets=64)
 
@@ -25,22 +26,6 @@ UNKNOWN = b"RCPT TO:<nobody@x>\r\n"
 DATA, RSET, NOOP, QUIT = b"DATA\r\n", b"RSET\r\n", b"NOOP\r\n", b"QUIT\r\n"
 STARTTLS = b"STARTTLS\r\n"
 OPEN = LHLO + MAIL + RCPT
-
-# What each event hears; RCPT, Refused and EndOfData have their own rules.
-ANSWERS: dict[type[Event], Reply] = {
-    events.Hello: replies.HELLO,
-    events.MailFrom: replies.MAIL_OK,
-    events.Data: replies.START_MAIL,
-    events.EndOfChunk: replies.CHUNK_OK,
-    events.StartTls: replies.TLS_READY,
-    events.Verify: replies.VERIFIED,
-    events.Expand: replies.VERIFIED,
-    events.XForward: replies.XFORWARD_OK,
-    events.Reset: replies.RESET,
-    events.Noop: replies.NOTHING_DONE,
-    events.Help: replies.HELP,
-    events.Quit: replies.BYE,
-}
 
 Script = list[tuple[bytes, tuple[Reply, ...]]]
 
@@ -56,7 +41,7 @@ def answer(event: Event) -> Reply:
             return replies.TOO_LARGE
         case EndOfData(has_lost_chunk=has_lost):
             return replies.CHUNK_LOST if has_lost else replies.DELIVERED
-    return ANSWERS[type(event)]
+    return USUAL_REPLIES[type(event)]
 
 
 class Conversation:
@@ -174,7 +159,7 @@ SCRIPTS: list[tuple[str, Script]] = [
     ("mail twice", [(LHLO + MAIL + MAIL, (*OK[:2], replies.MAIL_TWICE))]),
     (
         "rcpt before data",
-        [(LHLO + MAIL + DATA + NOOP, (*OK[:2], replies.RCPT_FIRST, ANSWERS[events.Noop]))],
+        [(LHLO + MAIL + DATA + NOOP, (*OK[:2], replies.RCPT_FIRST, USUAL_REPLIES[events.Noop]))],
     ),
     (
         "all recipients refused: no text is expected",
@@ -208,7 +193,7 @@ SCRIPTS: list[tuple[str, Script]] = [
         [
             (
                 OPEN + b"RSET x\r\nLHLO\r\n" + DATA,
-                (*OK, *(replies.BAD_SYNTAX,) * 2, ANSWERS[events.Data]),
+                (*OK, *(replies.BAD_SYNTAX,) * 2, USUAL_REPLIES[events.Data]),
             )
         ],
     ),
@@ -268,7 +253,7 @@ SCRIPTS: list[tuple[str, Script]] = [
         [
             (
                 OPEN + b"BDAT 12 LOST\r\nNOOP\r\nQUIT\r\n" + NOOP,
-                (*OK, replies.BAD_SYNTAX, ANSWERS[events.Noop]),
+                (*OK, replies.BAD_SYNTAX, USUAL_REPLIES[events.Noop]),
             ),
             (RSET, (replies.RESET,)),
         ],
@@ -301,7 +286,7 @@ SCRIPTS: list[tuple[str, Script]] = [
             (b"BDAT 99\r\n" + b"a" * 99, (replies.CHUNK_OK,)),
             (
                 b"BDAT 2 LAST\r\naa" + NOOP,
-                (replies.TOO_LARGE, replies.TOO_LARGE, ANSWERS[events.Noop]),
+                (replies.TOO_LARGE, replies.TOO_LARGE, USUAL_REPLIES[events.Noop]),
             ),
             (MAIL, (replies.MAIL_OK,)),
         ],
@@ -314,7 +299,7 @@ SCRIPTS: list[tuple[str, Script]] = [
             (b"BDAT 6\r\nNOOP\r\n", (replies.TOO_LARGE,)),
             (
                 b"BDAT 0 LAST\r\n" + NOOP,
-                (replies.TOO_LARGE, replies.TOO_LARGE, ANSWERS[events.Noop]),
+                (replies.TOO_LARGE, replies.TOO_LARGE, USUAL_REPLIES[events.Noop]),
             ),
             (MAIL, (replies.MAIL_OK,)),
         ],
@@ -348,7 +333,7 @@ SCRIPTS: list[tuple[str, Script]] = [
     ),
     (
         "starttls where there is none",
-        [(STARTTLS + NOOP, (replies.TLS_UNAVAILABLE, ANSWERS[events.Noop]))],
+        [(STARTTLS + NOOP, (replies.TLS_UNAVAILABLE, USUAL_REPLIES[events.Noop]))],
     ),
     (
         "lines that end with LF alone",
@@ -363,7 +348,10 @@ SCRIPTS: list[tuple[str, Script]] = [
         "a line of 64 octets and one of 65",
         [
             (b"NOOP " + b"a" * 57 + b"\r\n", (replies.NOTHING_DONE,)),
-            (b"NOOP " + b"a" * 58 + b"\r\n" + NOOP, (replies.LINE_TOO_LONG, ANSWERS[events.Noop])),
+            (
+                b"NOOP " + b"a" * 58 + b"\r\n" + NOOP,
+                (replies.LINE_TOO_LONG, USUAL_REPLIES[events.Noop]),
+            ),
             (b"a" * 64 + b"\n", (replies.LINE_TOO_LONG,)),
         ],
     ),
@@ -379,7 +367,7 @@ SCRIPTS: list[tuple[str, Script]] = [
     ("nothing is heard behind quit", [(QUIT + NOOP, (replies.BYE,))]),
     (
         "quit with a word goes on",
-        [(b"QUIT now\r\n" + NOOP, (replies.BAD_SYNTAX, ANSWERS[events.Noop]))],
+        [(b"QUIT now\r\n" + NOOP, (replies.BAD_SYNTAX, USUAL_REPLIES[events.Noop]))],
     ),
 ]
 

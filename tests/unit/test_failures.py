@@ -14,6 +14,7 @@ from lmtpd.failures import (
     StoreVanishedError,
     UnsafeMailboxError,
     reply_for,
+    told,
 )
 from lmtpd.protocol import replies
 from lmtpd.protocol.reply import Reply
@@ -70,3 +71,32 @@ def test_only_a_loop_bounces() -> None:
     causes = [*errors, StoreError(), MemoryError(), DeliveryError(), RuntimeError()]
     assert all(reply_for(cause).is_transient for cause in causes)
     assert reply_for(MailLoopError()).is_permanent
+
+
+class Unspeakable(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("words"), "ValueError: words"),
+        (TimeoutError(), "TimeoutError"),
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+        (
+            FileNotFoundError(2, "No such file", "/srv/mail"),
+            "FileNotFoundError: [Errno 2] No such file: '/srv/mail'",
+        ),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (Unspeakable(), "Unspeakable: its words cannot be had"),
+    ],
+)
+def test_told(error: BaseException, text: str) -> None:
+    assert told(error) == text
+
+
+def test_told_with_what_was_noted() -> None:
+    error = ValueError("words")
+    error.add_note("more")
+    assert told(error) == "ValueError: words; more"

@@ -16,7 +16,7 @@ from lmtpd.protocol.envelope import Peer
 from lmtpd.recipients.guard import GuardedHook
 from lmtpd.recipients.loader import HookError
 from lmtpd.recipients.policy import Policy
-from lmtpd.recipients.verdict import Kind, RcptContext, Verdict
+from lmtpd.recipients.verdict import AnswerError, Kind, RcptContext, Verdict
 from tests.support.asking import Asking
 from tests.support.waiting import wait_for
 
@@ -479,9 +479,9 @@ class TestDown:
             guarded.ask()
         assert guarded.directory.queries == 12
 
-    @pytest.mark.parametrize(
-        "nonsense", [Verdict.accept("../x@example.org"), Verdict.accept("x"), "yes"], ids=str
-    )
+    NONSENSE = (Verdict.accept("../x@example.org"), Verdict.accept("x"), "yes", AnswerError("?"))
+
+    @pytest.mark.parametrize("nonsense", NONSENSE, ids=str)
     def test_nonsense_is_no_fault_of_the_back_end(self, nonsense: Verdict) -> None:
         """Else a stranger who asks for `../x` would have everybody deferred."""
         guarded = Guarded(Directory(nonsense))
@@ -489,8 +489,28 @@ class TestDown:
             verdict = guarded.ask(BOB)
             assert verdict
             assert verdict.kind is Kind.DEFER
+            assert verdict.reason.startswith("hook ldap: AnswerError: ")
+        assert guarded.directory.queries == 9
+        assert guarded.asking.events == []
         guarded.directory.says = YES
         assert guarded.ask() == YES
+
+    @pytest.mark.parametrize("nonsense", NONSENSE, ids=str)
+    def test_whose_address_gets_nonsense_is_accepted_still(self, nonsense: Verdict) -> None:
+        guarded = Guarded(Directory())
+        guarded.ask()
+        guarded.wait(100)
+        guarded.directory.says = nonsense
+        verdict = guarded.ask()
+        assert verdict
+        assert (verdict.kind, verdict.mailboxes) == (Kind.ACCEPT, YES.mailboxes)
+        assert guarded.asking.events == ["stale-answer"]
+
+    def test_nonsense_shows_that_it_is_up(self, down: Guarded) -> None:
+        down.wait(1)
+        down.directory.says = AnswerError("?")
+        assert down.ask(BOB) == defer("AnswerError: ?")
+        assert down.asking.events == ["hook-down", "hook-up"]
 
     def test_who_has_no_time_left_blames_nobody(self, guarded: Guarded) -> None:
         for _ in range(4):

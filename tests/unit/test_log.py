@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmtpd.log import Log, escaped, told
+from lmtpd.log import Log, escaped
 from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.envelope import Peer
@@ -100,23 +100,6 @@ def test_the_time_is_now_by_default() -> None:
 )
 def test_escaped(value: object, text: str) -> None:
     assert escaped(value) == text
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (ValueError("words"), "ValueError: words"),
-        (TimeoutError(), "TimeoutError"),
-        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
-        (
-            FileNotFoundError(2, "No such file", "/srv/mail"),
-            "FileNotFoundError: [Errno 2] No such file: '/srv/mail'",
-        ),
-        (KeyboardInterrupt(), "KeyboardInterrupt"),
-    ],
-)
-def test_told(error: BaseException, text: str) -> None:
-    assert told(error) == text
 
 
 @given(st.text(alphabet=st.characters() | st.sampled_from('\r\n"\\= \x7f\ud800')))

@@ -96,7 +96,11 @@ def test_taken(parse: Callable[[str], object], text: str, value: object) -> None
         (values.server, ["192.0.2.53:0", "[::1]:65536"], "is not a port number"),
         (values.mode, ["", "rw", "0888", "01660", "66"], "is not a file mode"),
         (values.path, ["", "a\0b"], "is not a path"),
-        (values.service_url, ["ldap.example.org", "ldap:x", "://x", "ldap://[::1"], "is not a URL"),
+        (
+            values.service_url,
+            ["ldap.example.org", "ldap:x", "://x", "ldap://[::1", "x://h:y"],
+            "is not a URL",
+        ),
         (
             values.service_url,
             ["x://u:secret@h", "x://u:@h", "x://u:secret@[::1"],
