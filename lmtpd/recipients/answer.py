@@ -30,7 +30,7 @@ No row is no opinion; several with a mailbox are a list. A refusal wins over an 
 acceptance over a catch-all.
 
 A mailbox is an address, in `lmtp-default-domain` where it has no domain, and counts in its normal
-form. Anything else is nonsense: AnswerError.
+form; or `~alice`, the home of a user of the system. Anything else is nonsense: AnswerError.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from ..delivery.layout import is_home
 from ..protocol.address import Address, AddressError
 from .chain import AddressRules
 from .verdict import AnswerError, Verdict
@@ -142,6 +143,8 @@ class AnswerReader:
 
     def _mailbox(self, value: object) -> str:
         text = _text(value, "mailbox")
+        if is_home(text):
+            return text
         try:
             address = Address.parse(text).in_domain(self._default_domain)
         except AddressError as error:

@@ -33,11 +33,11 @@ class OtherServer:
     answers: Mapping[str, Verdict] = ANSWERS
     wrong: Mapping[str, str] = {}
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: object) -> None:
         table = folder / "behind.table"
         table.write_text(f"sales@example.org {ALICE}\nteam@example.org {ALICE}, {BOB}\n")
         hooks = {"lmtp_recipient_hooks": "table;maildirs", "lmtp_recipient_table": table}
-        self._server = Server(folder / "behind", lmtp_workers=1, **hooks)
+        self._server = Server(folder / "behind", lmtp_workers=1, **hooks, **settings)
 
     @property
     def settings(self) -> dict[str, object]:
@@ -58,9 +58,8 @@ class OtherServerWithTls(OtherServer):
 
     def __init__(self, folder: Path) -> None:
         self._certificate = make_certificate(folder)
-        self._server = Server(
-            folder / "behind",
-            lmtp_workers=1,
+        super().__init__(
+            folder,
             lmtp_cert_path=self._certificate.cert_path,
             lmtp_key_path=self._certificate.key_path,
         )

@@ -19,6 +19,7 @@ A, B = "alice@example.org", "bob@example.org"
         (b' {"accept": "Alice"}\n', Verdict.accept("alice@example.org")),
         (b'{"accept": ["a@x", "B@x", "a@x"]}', Verdict.accept("a@x", "b@x")),
         (b'{"accept": "\\"a b\\"@x"}', Verdict.accept("a b@x")),
+        (b'{"accept": ["~alice", "~bob@x"]}', Verdict.accept("~alice", "~bob@x")),
         (b'{"catch_all": "a@x"}', Verdict.accept("a@x", catch_all=True)),
         (b'{"unknown": ""}', Verdict.unknown()),
         (b'{"reject": "no"}', Verdict.reject("no")),
