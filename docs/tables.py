@@ -33,6 +33,23 @@ VARIANTS = {
 }
 
 
+FIRST = (
+    "lmtp-bind-addr",
+    "lmtp-port",
+    "lmtp-socket-path",
+    "lmtp-cert-path",
+    "lmtp-key-path",
+    "lmtp-tls-only",
+    "lmtp-trusted-ips",
+    "lmtp-hostname",
+    "lmtp-maildir-root",
+    "lmtp-maildir-path",
+    "lmtp-recipient-hooks",
+    "lmtp-max-message-size",
+)
+"""Settings that a newcomer meets; the README shows these."""
+
+
 def config_page() -> str:
     """docs/CONFIG.md."""
     return "\n".join(_config_lines())
@@ -45,7 +62,8 @@ def replies_page() -> str:
 
 def readme(text: str) -> str:
     """The README with its table of settings as the code has it."""
-    rows = "".join(f"| `{row.key}` | {_default(row)} | {row.help} |\n" for row in Config.settings())
+    first = (row for row in Config.settings() if row.key in FIRST)
+    rows = "".join(f"| `{row.key}` | {_default(row)} | {row.help} |\n" for row in first)
     return _filled(text, "settings", f"| key | default | meaning |\n|---|---|---|\n{rows}")
 
 

@@ -7,10 +7,11 @@ that to the next question.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
+
+from .places import Places
 
 MOST_CONNECTIONS = 8
 """Of one hook in one worker; who comes later waits."""
@@ -45,8 +46,7 @@ class Pool(Generic[C]):
         """
         self._connect = connect
         self._wait_s = wait_s
-        self._most = most
-        self._room = threading.BoundedSemaphore(most)
+        self._places = Places(most)
         self._idle: list[C] = []
         weakref.finalize(self, _close_all, self._idle)
 
@@ -57,15 +57,11 @@ class Pool(Generic[C]):
         new one. It says so with an OSError; to be late is another thing, and final.
 
         Raises:
-            TimeoutError: all connections are busy.
+            TimeoutError: all connections are busy, and others have waited longer.
             Exception: what connecting or the question raised.
         """
-        if not self._room.acquire(timeout=self._wait_s):
-            raise TimeoutError(f"{self._most} connections were busy for {self._wait_s:g} s")
-        try:
+        with self._places.taken(self._wait_s):
             return self._ask(question)
-        finally:
-            self._room.release()
 
     def _ask(self, question: Callable[[C], T]) -> T:
         if self._idle:
