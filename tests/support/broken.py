@@ -53,7 +53,7 @@ def _skip_syncs(concerns: Callable[[int], bool]) -> None:
     for name in vars(Disk):
         if name.startswith("can_sync"):
             setattr(Disk, name, lambda *_: False)
-        elif "sync" in name and name != "sync":
+        elif "sync" in name and name not in ("sync", "sync_above"):
             setattr(Disk, name, _refuse)
 
 

@@ -134,6 +134,10 @@ class Daemon:
             raise RuntimeError(
                 f"{self.component} ended with {self._process.returncode}:\n{self.output}"
             )
+        return self.is_ready()
+
+    def is_ready(self) -> bool:
+        """Whether it serves; to accept connections is enough for most."""
         return accepts(self.port)
 
     @property

@@ -56,6 +56,11 @@ class PostgreSQL(Daemon):
         settings = [f"--{key}={value}" for key, value in options.items()]
         return [self._program("postgres"), "-D", "data", *settings]
 
+    def is_ready(self) -> bool:
+        """It accepts connections before it has started, and turns them away."""
+        asked = [self._program("pg_isready"), f"--host={LOOPBACK}", f"--port={self.port}"]
+        return subprocess.run(asked, stdout=subprocess.DEVNULL).returncode == 0
+
     def _program(self, name: str) -> str:
         told = subprocess.run(["pg_config", "--bindir"], capture_output=True, check=True, text=True)
         return f"{told.stdout.strip()}/{name}"
