@@ -20,7 +20,8 @@ class Sizes:
     def add(self, data: bytes) -> None:
         """Count what follows."""
         self.stored += len(data)
-        self._on_the_wire += len(data) + data.count(b"\n")
+        # What is left without LF tells how many there were in less time than count() needs.
+        self._on_the_wire += 2 * len(data) - len(data.replace(b"\n", b""))
         if b"\r" in data:  # rarely; it costs a tenth of counting pairs
             self._on_the_wire -= data.count(b"\r\n")
         self._on_the_wire -= self._last == b"\r" and data[:1] == b"\n"
