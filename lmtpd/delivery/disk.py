@@ -34,7 +34,8 @@ _SYNCFS_IS_DURABLE = frozenset({_EXT4, _XFS, _BTRFS})
 
 
 @functools.cache
-def _libc() -> ctypes.CDLL:
+def libc() -> ctypes.CDLL:
+    """The C library, for calls that `os` does not have; their errors are in ctypes.get_errno()."""
     return ctypes.CDLL(None, use_errno=True)
 
 
@@ -144,14 +145,14 @@ class Disk:
 
     def sync_filesystem(self, descriptor: int) -> None:
         """syncfs(2): all that was written to the file system before."""
-        if _libc().syncfs(descriptor):
+        if libc().syncfs(descriptor):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
 
     def can_sync_filesystem(self, descriptor: int) -> bool:
         """Whether syncfs is known to wait for the disk here, and to report its errors."""
         status = (ctypes.c_long * 32)()  # struct statfs; its first member is f_type
-        if not _reports_errors() or _libc().fstatfs(descriptor, ctypes.byref(status)):
+        if not _reports_errors() or libc().fstatfs(descriptor, ctypes.byref(status)):
             return False
         return status[0] in _SYNCFS_IS_DURABLE
 

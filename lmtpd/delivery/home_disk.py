@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ..failures import HomeError
-from .disk import Disk
+from .disk import Disk, libc
 from .rights import Rights
 from .sweep import remove_abandoned
 from .users import User
@@ -55,11 +55,6 @@ class _OpenHow(ctypes.Structure):
     )
 
 
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
 def openat2(path: str, parent: int) -> int:
     """Open a directory beneath another one, on the same file system and without any link.
 
@@ -69,7 +64,7 @@ def openat2(path: str, parent: int) -> int:
     how = _OpenHow(_DIRECTORY, 0, _RESOLVE)
     size = ctypes.c_size_t(ctypes.sizeof(how))
     call, octets = ctypes.c_long(_OPENAT2), ctypes.c_char_p(os.fsencode(path))
-    descriptor = _libc().syscall(call, ctypes.c_long(parent), octets, ctypes.byref(how), size)
+    descriptor = libc().syscall(call, ctypes.c_long(parent), octets, ctypes.byref(how), size)
     if descriptor < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), path)

@@ -422,7 +422,7 @@ def given(monkeypatch: pytest.MonkeyPatch, library: object, release: str) -> Dis
     told = os.uname_result((*uname[:2], release, *uname[3:]))
     monkeypatch.setattr(os, "uname", lambda: told)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
-    for remembered in (disk_module._libc, disk_module._reports_errors):
+    for remembered in (disk_module.libc, disk_module._reports_errors):
         remembered.cache_clear()
     return Disk()
 
@@ -430,7 +430,7 @@ def given(monkeypatch: pytest.MonkeyPatch, library: object, release: str) -> Dis
 @pytest.fixture
 def system(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     yield monkeypatch
-    for remembered in (disk_module._libc, disk_module._reports_errors):
+    for remembered in (disk_module.libc, disk_module._reports_errors):
         remembered.cache_clear()
 
 

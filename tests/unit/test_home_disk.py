@@ -279,9 +279,9 @@ class Library:
 
 
 def test_openat2_as_the_kernel_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home_disk, "_libc", lambda: Library(8))
+    monkeypatch.setattr(home_disk, "libc", lambda: Library(8))
     assert openat2("Maildir", 7) == 8
-    monkeypatch.setattr(home_disk, "_libc", lambda: Library(-1))
+    monkeypatch.setattr(home_disk, "libc", lambda: Library(-1))
     with pytest.raises(BlockingIOError, match="Maildir"):
         openat2("Maildir", 7)
 
