@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def facts(file_system: str) -> dict[str, str]:
         "machine": f"{os.cpu_count()} x {_processor()}, Linux {platform.release()}",
         "file system": file_system,
         "lmtpd": _commit(),
-        "Python": f"{platform.python_version()}, gevent {_version('gevent')}",
+        "Python": f"{platform.python_version()} ({_origin()}), gevent {_version('gevent')}",
         "peers": f"Dovecot {_dovecot()}, aiosmtpd {_version('aiosmtpd')}",
         "load before the run": f"{os.getloadavg()[0]:.2f}",
     }
@@ -36,6 +37,12 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _origin() -> str:
+    """Distributions build theirs by its own profile, which takes a fifth off the CPU."""
+    is_system = Path(sys.executable).resolve().is_relative_to("/usr/bin")
+    return "the system's" if is_system else "not the system's"
 
 
 def _commit() -> str:
