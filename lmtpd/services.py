@@ -19,7 +19,6 @@ from .protocol.limits import Limits
 from .recipients.chain import VerifierChain
 from .recipients.memory import Memory
 from .recipients.process import Deadline, Event
-from .trust import TrustPolicy
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -87,7 +86,6 @@ class Services:
     """What a recipient without a domain gets."""
     limits: Limits
     extensions: Extensions
-    trust: TrustPolicy
     verifier: VerifierChain
     memory: Memory
     """What the verifier's hooks remember; for commands, a session asks the verifier."""

@@ -53,13 +53,27 @@ class Session:
     """The server's side of one connection."""
 
     def __init__(
-        self, transport: Transport, peer: Peer, services: Services, tls: TlsInfo | None = None
+        self,
+        transport: Transport,
+        peer: Peer,
+        services: Services,
+        tls: TlsInfo | None = None,
+        refusal: Reply | None = None,
     ) -> None:
-        """A session that has said nothing yet; `tls` if the connection began with a handshake."""
+        """A session that has said nothing yet.
+
+        Args:
+            transport: the connection.
+            peer: who is at its other end.
+            services: what it may touch.
+            tls: what was agreed on, if the connection began with a handshake.
+            refusal: said in the place of the greeting, and all that is said (RFC 5321 3.1).
+        """
         self._transport = transport
         self._peer = peer
         self._services = services
         self._tls = tls
+        self._refusal = refusal
         self._dialogue = Dialogue(services.limits, services.extensions, under_tls=tls is not None)
         self._outbox = bytearray()
         self._client_name = ""
@@ -101,9 +115,8 @@ class Session:
             self._transport.close(has_quit=self._dialogue.has_quit)
 
     def _greet(self) -> None:
-        if not self._services.trust.trusts(self._peer.address):
-            self._services.log.line("not-trusted", peer=self._peer)
-            self._say(replies.NOT_TRUSTED)
+        if self._refusal:
+            self._say(self._refusal)
             return
         self._services.name_of(self._peer.address)  # begins to look, for Received
         self._say(self._introducing(replies.GREETING))

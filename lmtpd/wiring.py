@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from .client.dialogue import Hello
-from .client.tls import Tls, TlsMode
 from .config import Config, ConfigError
 from .delivery.agent import DeliveryAgent, Job, Outcome
 from .delivery.commit import CommitMode, GroupCommit
@@ -19,32 +17,21 @@ from .delivery.homes import Homes, HomeStore
 from .delivery.layout import Layout, is_home
 from .delivery.maildir import MaildirStore
 from .delivery.message import Message
-from .delivery.rights import Rights
 from .delivery.store import MailboxStore
 from .delivery.tree import MaildirTree
-from .delivery.users import Users
 from .protocol import replies
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
-from .recipients.answer import AnswerReader
-from .recipients.callout import CalloutVerifier
-from .recipients.chain import AddressRules, Link, VerifierChain
-from .recipients.exec import ExecVerifier
-from .recipients.extra import extra, secret
+from .recipients.chain import Link, VerifierChain
 from .recipients.fail_open import FailOpen
 from .recipients.guard import GuardedHook
 from .recipients.loader import HookError, load_hooks
-from .recipients.maildirs import MaildirsVerifier
 from .recipients.memory import Memory
-from .recipients.passwd import PasswdVerifier
 from .recipients.policy import Policy
-from .recipients.postfix_map import PostfixMap
 from .recipients.process import Deadline, Event, Process, Report
-from .recipients.socketmap import Socketmap
 from .recipients.table_file import LOOK_S, TableFile
-from .recipients.tcp_table import TcpTable
-from .recipients.verdict import RecipientVerifier
 from .services import Runtime, Services
+from .shipped import Shipped, homes_of_users, rules_of
 
 T = TypeVar("T")
 
@@ -70,12 +57,7 @@ def store(config: Config, directories: MaildirTree) -> MaildirStore:
 
 def homes(config: Config) -> Homes | None:
     """Those of the system's users, if they get mail."""
-    return _homes(config) if "passwd" in config.lmtp_recipient_hooks else None
-
-
-def _homes(config: Config) -> Homes:
-    users = Users(config.lmtp_passwd_minimum_uid)
-    return Homes(users, config.lmtp_passwd_maildir, Rights())
+    return homes_of_users(config) if "passwd" in config.lmtp_recipient_hooks else None
 
 
 def folder(config: Config, mailbox: str) -> Path:
@@ -117,74 +99,9 @@ def verifier(
         ConfigError: a hook cannot be had.
     """
     layout = Layout(config.lmtp_maildir_path)
-    rules = _rules(config)
+    rules = rules_of(config)
     private = private or homes(config)
-
-    def maildirs(_: Config) -> RecipientVerifier:
-        return MaildirsVerifier(layout, directories)
-
-    def table(_: Config) -> RecipientVerifier:
-        path = _given(config.lmtp_recipient_table, "table", "lmtp-recipient-table")
-        hook = TableFile(path, config.lmtp_default_domain, rules, asking.report)
-        kept_up(hook)
-        return hook
-
-    def passwd(_: Config) -> RecipientVerifier:
-        domains = config.lmtp_passwd_domains or {config.lmtp_default_domain}
-        return PasswdVerifier(domains, private or _homes(config))
-
-    seconds = config.lmtp_hook_timeout
-    reader = _reader(config)
-
-    def http(_: Config) -> RecipientVerifier:
-        url = _given(config.lmtp_http_url, "http", "lmtp-http-url")
-        with extra("http"):
-            from .recipients.http import HttpVerifier, bearer_token
-
-        token = bearer_token(config.lmtp_http_token_file)
-        return HttpVerifier(url, token, config.lmtp_http_ca_path, seconds, reader)
-
-    def socketmap(_: Config) -> RecipientVerifier:
-        target, name = _given(config.lmtp_socketmap, "socketmap", "lmtp-socketmap")
-        has_addresses = config.lmtp_socketmap_result == "addresses"
-        return PostfixMap(Socketmap(target, name, seconds), reader if has_addresses else None)
-
-    def tcp_table(_: Config) -> RecipientVerifier:
-        target = _given(config.lmtp_tcp_table, "tcp_table", "lmtp-tcp-table")
-        has_addresses = config.lmtp_tcp_table_result == "addresses"
-        return PostfixMap(TcpTable(target, seconds), reader if has_addresses else None)
-
-    def program(_: Config) -> RecipientVerifier:
-        command = _given(config.lmtp_exec_command, "exec", "lmtp-exec-command")
-        return ExecVerifier(command, seconds, reader, asking.report, asking.clock)
-
-    def dns(_: Config) -> RecipientVerifier:
-        from .recipients.dns import DnsVerifier  # with it comes dnspython, see `names`
-
-        hosts, text = config.lmtp_dns_mx, config.lmtp_dns_txt
-        _given(hosts or text or None, "dns", "lmtp-dns-mx")
-        return DnsVerifier(hosts, text, config.lmtp_dns_server, seconds)
-
-    def callout(_: Config) -> RecipientVerifier:
-        target = _given(config.lmtp_callout_server, "callout", "lmtp-callout-server")
-        hello = Hello.SMTP if config.lmtp_callout_protocol == "smtp" else Hello.LMTP
-        mode = TlsMode.ENCRYPT if config.lmtp_callout_starttls else TlsMode.NONE
-        tls = Tls(mode, str(config.lmtp_callout_ca_file or ""), is_checked=True)
-        return CalloutVerifier(target, tls, hello, config.lmtp_hostname, seconds, rules)
-
-    shipped = {
-        "maildirs": maildirs,
-        "table": table,
-        "passwd": passwd,
-        "sql": _sql,
-        "ldap": _ldap,
-        "http": http,
-        "socketmap": socketmap,
-        "tcp_table": tcp_table,
-        "exec": program,
-        "dns": dns,
-        "callout": callout,
-    }
+    shipped = Shipped(directories, private, asking, kept_up)
 
     def check(mailbox: str) -> object:
         place = private.layout if private and is_home(mailbox) else layout
@@ -201,7 +118,7 @@ def verifier(
         longest_pause_s=config.lmtp_hook_pause,
     )
     try:
-        hooks = load_hooks(config.lmtp_recipient_hooks, shipped, config)
+        hooks = load_hooks(config.lmtp_recipient_hooks, shipped.hooks, config)
         links = [
             watched(GuardedHook(name, hook, asking, check, policy.of(name, hook)))
             for name, hook in hooks
@@ -211,59 +128,6 @@ def verifier(
     domains = config.lmtp_fail_open_domains
     fail_open = FailOpen(domains, layout.parts, asking.report) if domains else None
     return VerifierChain(links, rules, config.lmtp_verify_timeout, asking.clock, fail_open)
-
-
-def _given(value: T | None, hook: str, key: str) -> T:
-    if value is None:
-        raise HookError(f"hook {hook}: {key} is not set")
-    return value
-
-
-def _rules(config: Config) -> AddressRules:
-    return AddressRules(config.lmtp_recipient_delimiter, config.lmtp_case_sensitive)
-
-
-def _reader(config: Config) -> AnswerReader:
-    return AnswerReader(config.lmtp_default_domain, _rules(config))
-
-
-# Their packages are optional, and imported only where they are used.
-
-
-def _sql(config: Config) -> RecipientVerifier:
-    with extra("sql"):
-        from .recipients.sql import SqlVerifier
-
-        return SqlVerifier(
-            config.lmtp_sql_url,
-            config.lmtp_sql_query,
-            secret(config.lmtp_sql_password_file),
-            config.lmtp_sql_ca_file,
-            config.lmtp_hook_timeout,
-            _reader(config),
-        )
-
-
-def _ldap(config: Config) -> RecipientVerifier:
-    with extra("ldap"):
-        from .recipients.ldap import LdapVerifier, Search
-
-        search = Search(
-            config.lmtp_ldap_base,
-            config.lmtp_ldap_scope,
-            config.lmtp_ldap_filter,
-            config.lmtp_ldap_attributes,
-            config.lmtp_ldap_word_attribute,
-        )
-        return LdapVerifier(
-            config.lmtp_ldap_url,
-            search,
-            (config.lmtp_ldap_bind_dn, secret(config.lmtp_ldap_password_file)),
-            config.lmtp_ldap_ca_file,
-            config.lmtp_hook_timeout,
-            _reader(config),
-            starttls=config.lmtp_ldap_starttls,
-        )
 
 
 def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:
@@ -353,9 +217,8 @@ def services(
             dsn=config.lmtp_dsn,
             xforward=config.lmtp_xforward,
         ),
-        trust=config.lmtp_trusted_ips,
         verifier=chain,
-        memory=Memory(guarded, _rules(config)),
+        memory=Memory(guarded, rules_of(config)),
         agent=agent,
         deliver=deliver,
         unconfirmed=unconfirmed,

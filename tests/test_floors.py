@@ -20,7 +20,7 @@ FLOORS = {
     2: ("recipients", "delivery"),
     3: ("config", "settings", "values", "mask", "checks", "recipes", "log", "services", "session"),
     4: ("server",),
-    5: ("wiring", "bridge", "cli", "try_it", "stall", "testing", "__main__"),
+    5: ("wiring", "shipped", "bridge", "cli", "try_it", "stall", "testing", "__main__"),
 }
 
 # Which floor's room, and which module, alone may import a package of others.

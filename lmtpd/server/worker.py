@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import resource
 import signal
-import socket as plain_socket
 import time
 from collections.abc import Callable
 
@@ -19,9 +18,7 @@ from gevent.pool import Pool
 
 from ..config import Config
 from ..delivery.sweep import sweep
-from ..failures import told
 from ..log import Log
-from ..protocol.envelope import Peer
 from ..recipients.verdict import Verdict
 from ..services import Runtime, Services
 from ..session import Session
@@ -30,8 +27,8 @@ from .balance import Balance
 from .channel import Channel
 from .commands import answer
 from .committer import Committer
+from .entrance import Entrance
 from .threads import Threads
-from .tls import context_for
 from .transport import SocketTransport
 
 DISK_THREADS = 8
@@ -78,7 +75,6 @@ class Worker:
         self._sessions: dict[Session, SocketTransport] = {}
         self._greenlets = Pool()
         self._stopping = Event()
-        self._context = context_for(config)
         self._acceptors: list[Acceptor] = []
         self._services = build(
             Runtime(
@@ -92,6 +88,7 @@ class Worker:
                 log=log,
             )
         )
+        self._entrance = Entrance(config, self._services)
 
     def run(self, channel: Channel) -> None:
         """Get the listeners and serve until SIGTERM, or until the supervisor is gone."""
@@ -132,17 +129,10 @@ class Worker:
             self._balance.add(self._index, -1)
 
     def _hold_session(self, connection: socket.socket, address: object) -> None:
-        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self._context)
-        peer = _peer(address)
-        tls = None
-        if self._config.lmtp_tls_only and connection.family != plain_socket.AF_UNIX:
-            try:
-                tls = transport.start_tls()
-            except OSError as error:
-                self._log.line("connection-lost", peer=peer, cause=told(error))
-                transport.close(has_quit=False)
-                return
-        session = Session(transport, peer, self._services, tls)
+        admitted = self._entrance.admit(connection, address)
+        if admitted is None:
+            return
+        session, transport = admitted
         self._sessions[session] = transport
         try:
             session.run()
@@ -209,14 +199,6 @@ def _repeat(seconds: float, function: Callable[[], object]) -> None:
     while True:
         gevent.sleep(seconds)
         function()
-
-
-def _peer(address: object) -> Peer:
-    match address:
-        case (str(host), int(port), *_):
-            return Peer(host, port)
-        case _:
-            return Peer("")
 
 
 def _raise_descriptor_limit() -> None:

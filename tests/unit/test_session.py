@@ -13,6 +13,7 @@ import pytest
 from lmtpd.delivery.disk import Disk
 from lmtpd.protocol import replies
 from lmtpd.protocol.envelope import Peer, TlsInfo
+from lmtpd.protocol.reply import Reply
 from lmtpd.services import Services
 from lmtpd.session import Session
 from tests.support import store
@@ -80,8 +81,8 @@ def settings(root: Path) -> dict[str, str]:
     return store.SETTINGS | roots
 
 
-def run(line: Line, built: Services, peer: str = "127.0.0.1") -> Line:
-    Session(line, Peer(peer), built).run()
+def run(line: Line, built: Services, refusal: Reply | None = None) -> Line:
+    Session(line, Peer("127.0.0.1"), built, refusal=refusal).run()
     assert line.is_closed
     return line
 
@@ -129,8 +130,8 @@ def test_a_failed_handshake_ends_the_connection(
     assert "the handshake failed" in log.getvalue()
 
 
-def test_an_untrusted_peer(settings: dict[str, str], log: io.StringIO) -> None:
-    line = run(Line(_TO_DATA), services(settings, log), peer="192.0.2.1")
+def test_a_peer_that_may_not_speak(settings: dict[str, str], log: io.StringIO) -> None:
+    line = run(Line(_TO_DATA), services(settings, log), replies.NOT_TRUSTED)
     assert line.sent == replies.NOT_TRUSTED.encode()
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lmtpd.settings import Config, Setting, default_root
+from lmtpd.settings import Config, Setting
+from lmtpd.settings.mailboxes import default_root
 from lmtpd.trust import TrustPolicy
 
 DOCUMENTED = {

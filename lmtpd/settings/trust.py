@@ -1,0 +1,27 @@
+"""Settings: who may speak to us."""
+
+# ruff: noqa: RUF009 - `setting` is dataclasses.field by another name, and calls nothing early
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lmtpd import values
+from lmtpd.settings.setting import setting
+from lmtpd.trust import TrustPolicy
+
+_TRUST = "Trust"
+
+
+@dataclass(frozen=True)
+class TrustSettings:
+    """A part of Config."""
+
+    lmtp_trusted_ips: TrustPolicy = setting(
+        "none",
+        values.networks,
+        "Addresses and networks that may connect, separated by semicolons, such as"
+        " `127.0.0.1;10.0.0.0/8;2001:db8::/32`; everyone else is refused. `none`: loopback only."
+        " A list replaces that, so name loopback in it if it shall stay.",
+        _TRUST,
+    )
