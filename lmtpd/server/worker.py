@@ -29,6 +29,7 @@ from .commands import answer
 from .committer import Committer
 from .entrance import Entrance
 from .threads import Threads
+from .tls import LOOK_S, Certificates
 from .transport import SocketTransport
 
 DISK_THREADS = 8
@@ -36,6 +37,8 @@ DISK_THREADS = 8
 VERIFIER_THREADS = 16
 """Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
 SWEEP_SECONDS = 6 * 3600
+WARN_SECONDS = 24 * 3600
+"""Between two warnings of a certificate that expires."""
 QUIT_SECONDS = 1.0
 """For clients that have just had their final reply to say QUIT."""
 LAST_WORDS_SECONDS = 10.0
@@ -106,6 +109,9 @@ class Worker:
             acceptor.start()
         gevent.spawn(self._watch, channel)
         gevent.spawn(self._sweep)
+        if self._entrance.certificates:
+            gevent.spawn(self._refresh, self._entrance.certificates)
+            gevent.spawn(self._warn, self._entrance.certificates)
         self._stopping.wait()
         self._drain()
         handler.cancel()
@@ -177,6 +183,18 @@ class Worker:
         for session, transport in list(self._sessions.items()):
             if concerns(session):
                 transport.interrupt()
+
+    def _refresh(self, certificates: Certificates) -> None:
+        while True:
+            gevent.sleep(LOOK_S)
+            for event, fields in certificates.refresh(self._disk.run):
+                self._log.line(event, **fields)
+
+    def _warn(self, certificates: Certificates) -> None:
+        while self._index == 0:
+            for warning in certificates.warnings():
+                self._log.line("warning", text=warning)
+            gevent.sleep(WARN_SECONDS)
 
     def _sweep(self) -> None:
         while self._index == 0:  # one of us is enough

@@ -84,7 +84,7 @@ def test_the_later_source_wins(
         ("lmtp-trusted-ips = ::1;10.0.0.1", "lmtp_trusted_ips", TrustPolicy.parse("::1;10.0.0.1")),
         ("\ufefflmtp-port = 1", "lmtp_port", 1),
         ("# a comment\r\n\r\nlmtp-port = 1\r\n", "lmtp_port", 1),
-        ("lmtp-cert-path = none", "lmtp_cert_path", None),
+        ("lmtp-cert-path = none", "lmtp_cert_path", ()),
     ],
 )
 def test_lines_of_the_file(line: str, attribute: str, value: object, loads: Load) -> None:
@@ -229,7 +229,8 @@ def test_values_that_do_not_go_together(options: dict[str, str], fault: str, loa
     assert fault in only
 
 
-def test_values_that_go_together(loads: Load) -> None:
+def test_values_that_go_together(loads: Load, place: Path) -> None:
+    (place / "lmtp.key").chmod(0o600)
     config = loads(
         "lmtp-cert-path = lmtp.crt\nlmtp-key-path = lmtp.key\nlmtp-tls-only = on\n"
         "lmtp-recipient-table = table\nlmtp-recipient-hooks = table;maildirs\n"
