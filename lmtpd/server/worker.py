@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from gevent.pool import Pool
 
 from ..config import Config
 from ..delivery.sweep import sweep
+from ..failures import told
 from ..log import Log
 from ..recipients.verdict import Verdict
 from ..services import Runtime, Services
@@ -98,6 +100,9 @@ class Worker:
         handler = gevent.signal_handler(signal.SIGTERM, self._stopping.set)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _raise_descriptor_limit()
+        # OpenSSL's callbacks cannot raise: a client that asks for a name that is none would write
+        # a traceback of many lines into the log.
+        sys.unraisablehook = self._note
         channel.say_ready()
         listeners = [socket.socket(fileno=bound) for bound in channel.receive_listeners()]
         self._acceptors = [
@@ -183,6 +188,9 @@ class Worker:
         for session, transport in list(self._sessions.items()):
             if concerns(session):
                 transport.interrupt()
+
+    def _note(self, ignored: sys.UnraisableHookArgs) -> None:
+        self._log.line("ignored", cause=ignored.exc_value and told(ignored.exc_value))
 
     def _refresh(self, certificates: Certificates) -> None:
         while True:
