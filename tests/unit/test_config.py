@@ -205,6 +205,10 @@ def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
             "--lmtp-client-certificate: needs to know whose certificates are good",
         ),
         (
+            {"lmtp-cert-path": "lmtp.crt", "lmtp-key-path": "no.key"},
+            "no.key cannot be read: No such file or directory",
+        ),
+        (
             {"lmtp-cert-path": "no.crt", "lmtp-key-path": "lmtp.key"},
             "no.crt cannot be read: No such file or directory",
         ),
