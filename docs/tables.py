@@ -24,7 +24,7 @@ from lmtpd.settings import Config, Setting  # noqa: E402
 
 LINES = re.compile(r"(<!-- lines: (\S+), printed by `make docs` -->\n```\n).*?(?=```\n)", re.DOTALL)
 EXAMPLE = Config(lmtp_default_domain="example.org")
-SECURED = replace(EXAMPLE, lmtp_cert_path=Path("lmtp.crt"), lmtp_key_path=Path("lmtp.key"))
+SECURED = replace(EXAMPLE, lmtp_cert_path=(Path("lmtp.crt"),), lmtp_key_path=(Path("lmtp.key"),))
 VARIANTS = {
     "plain": EXAMPLE,
     "unix": replace(EXAMPLE, lmtp_socket_path=Path("/run/lmtpd/lmtp")),

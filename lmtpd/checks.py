@@ -47,16 +47,66 @@ def _tls_without_certificate(config: Config) -> str:
     return "needs a certificate: set lmtp-cert-path and lmtp-key-path" if lacking else ""
 
 
+def _keys_lacking(config: Config) -> str:
+    certificates, keys = len(config.lmtp_cert_path), len(config.lmtp_key_path)
+    if not certificates or not keys or certificates == keys:
+        return ""
+    return f"needs a key for each certificate, in their order: {certificates} and {keys} are set"
+
+
+def _exposed_key(config: Config) -> str:
+    """As PostgreSQL judges: ours alone, or root's and a group's to read."""
+    exposed = [str(path) for path in config.lmtp_key_path if _is_exposed_file(path)]
+    if not exposed:
+        return ""
+    return f"{', '.join(exposed)} can be read by others: chmod 0600, or root's own and chmod 0640"
+
+
+def _is_exposed_file(path: Path) -> bool:
+    try:
+        info = path.stat()
+    except OSError:
+        return False  # said already: it cannot be read
+    return bool(info.st_mode & (0o077 if info.st_uid else 0o037))
+
+
+def _versions_crossed(config: Config) -> str:
+    least, most = config.lmtp_tls_min_version, config.lmtp_tls_max_version
+    crossed = most is not None and least > most
+    return f"{least} is beyond lmtp-tls-max-version = {most}" if crossed else ""
+
+
+def _clients_without_authority(config: Config) -> str:
+    lacking = config.lmtp_client_certificate != "none" and not config.lmtp_ca_path
+    return "needs to know whose certificates are good: set lmtp-ca-path" if lacking else ""
+
+
+def _clients_without_tls(config: Config) -> str:
+    lacking = config.lmtp_client_certificate != "none" and not config.lmtp_cert_path
+    return "needs TLS: set lmtp-cert-path and lmtp-key-path" if lacking else ""
+
+
+def _clients_not_asked(key: str) -> Check:
+    """A setting of clients' certificates, where none is asked for."""
+
+    def says(config: Config) -> str:
+        unused = _value(config, key) and config.lmtp_client_certificate == "none"
+        return "is not read, for lmtp-client-certificate is none" if unused else ""
+
+    return Check((key, "lmtp-client-certificate"), says)
+
+
 def _readable(key: str) -> Check:
     """A file that is named can be read. Opened, for os.access is wrong for some file systems."""
 
     def says(config: Config) -> str:
-        path = _value(config, key)
-        try:
-            if isinstance(path, Path):
-                path.open("rb").close()
-        except OSError as error:
-            return f"{path} cannot be read: {error.strerror}"
+        value = _value(config, key)
+        for path in value if isinstance(value, tuple) else (value,):
+            try:
+                if isinstance(path, Path):
+                    path.open("rb").close()
+            except OSError as error:
+                return f"{path} cannot be read: {error.strerror}"
         return ""
 
     return Check((key,), says)
@@ -212,6 +262,7 @@ def _nameless_machine(config: Config) -> str:
 _FILES = (
     "lmtp-cert-path",
     "lmtp-key-path",
+    "lmtp-ca-path",
     "lmtp-recipient-table",
     "lmtp-http-token-file",
     "lmtp-http-ca-path",
@@ -237,7 +288,11 @@ _BACK_ENDS = {
 FAULTS: tuple[Check, ...] = (
     Check(("lmtp-cert-path", "lmtp-key-path"), _certificate_alone),
     Check(("lmtp-key-path", "lmtp-cert-path"), _key_alone),
+    Check(("lmtp-key-path", "lmtp-cert-path"), _keys_lacking),
     Check(("lmtp-tls-only", "lmtp-cert-path"), _tls_without_certificate),
+    Check(("lmtp-tls-min-version", "lmtp-tls-max-version"), _versions_crossed),
+    Check(("lmtp-client-certificate", "lmtp-cert-path"), _clients_without_tls),
+    Check(("lmtp-client-certificate", "lmtp-ca-path"), _clients_without_authority),
     *map(_readable, _FILES),
     *(_needs(hook, key) for hook, keys in _BACK_ENDS.items() for key in keys),
     Check(("lmtp-recipient-hooks", "lmtp-dns-mx", "lmtp-dns-txt"), _no_mark),
@@ -253,6 +308,8 @@ FAULTS: tuple[Check, ...] = (
 WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-bind-addr", "lmtp-cert-path"), _clear_text),
     Check(("lmtp-bind-addr", "lmtp-trusted-ips"), _nobody_trusted),
+    Check(("lmtp-key-path",), _exposed_key),
+    *map(_clients_not_asked, ("lmtp-ca-path", "lmtp-client-names", "lmtp-client-fingerprints")),
     *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),
     Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),
     Check(("lmtp-exec-command",), _no_program),

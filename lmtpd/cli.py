@@ -1,4 +1,4 @@
-"""The command line of the server: serve, check-config, check-recipient, mailbox, setup.
+"""The command line of the server: serve, check-config, check-recipient, mailbox, cert, setup.
 
 Exit codes are those of sysexits.h; what is wrong goes to standard error, a line for each fault.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import __version__, config, recipes, try_it
+from . import __version__, config, recipes, try_it, values
 from .config import Config, ConfigError
 from .failures import DeliveryError, told
 from .log import Log
@@ -60,6 +60,8 @@ _EXIT_BY_VERDICT = {
 }
 
 
+_DAYS = 1825
+"""Of a certificate that signs itself: five years."""
 _RECALL_SECONDS = 10.0
 """For what only adds to an answer; a worker that hangs takes half of it."""
 
@@ -85,10 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     file = options.get("config")
     given = {row.key: options[row.attribute] for row in _rows() if row.attribute in options}
-    run: Callable[[Config, list[str]], int] = options.get("run", _serve)
+    run: Callable[..., int] = options.get("run", _serve)
+    own = {key: options[key] for key in ("days", "out") if key in options}
     try:
         settings = config.load(Path(file) if file else None, os.environ, given)
-        return run(settings, options.get("address", []))
+        return run(settings, options.get("address", []), **own)
     except ConfigError as error:
         return _fail(os.EX_CONFIG, error)
     except CommandError as error:
@@ -123,6 +126,19 @@ def _parser() -> _Parser:
     actions = mailbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
     adding = actions.add_parser("add", help="make mailboxes")
     listing = actions.add_parser("list", help="list the mailboxes that exist")
+    certificates = commands.add_parser("cert", help="cert self-signed")
+    kinds = certificates.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    signing = kinds.add_parser("self-signed", help="make a key and a certificate that signs itself")
+    signing.add_argument(
+        "address",
+        nargs="*",
+        metavar="NAME",
+        help="host names and IP addresses by which clients call lmtpd; else lmtp-hostname",
+    )
+    signing.add_argument("--days", type=_days, default=_DAYS, help=f"valid so long, else {_DAYS}")
+    signing.add_argument(
+        "--out", type=Path, default=Path(), metavar="FOLDER", help="where the files go, else here"
+    )
     setup = commands.add_parser("setup", help="print the lines by which an MTA delivers here")
     setup.add_argument("address", nargs=1, choices=recipes.RECIPES, metavar="MTA")
     for command, run, addresses in (
@@ -131,6 +147,7 @@ def _parser() -> _Parser:
         (recipient, _check_recipient, " [--flush] [ADDRESS ...]"),
         (adding, _mailbox_add, " ADDRESS ..."),
         (listing, _mailbox_list, ""),
+        (signing, _cert_self_signed, " [NAME ...] [--days DAYS] [--out FOLDER]"),
         (setup, _setup, " " + "|".join(recipes.RECIPES)),
     ):
         command.usage = f"{command.prog}{addresses} [--config FILE] [--SETTING VALUE ...]"
@@ -228,11 +245,11 @@ def _work(
 
 def _check_config(settings: Config, _: list[str]) -> int:
     from . import wiring
-    from .server.tls import context_for
+    from .server.tls import certificates_for
 
     wiring.verifier(settings, wiring.tree(settings), _asking())
-    context_for(settings)
-    for warning in settings.warnings:
+    certificates = certificates_for(settings)
+    for warning in (*settings.warnings, *(certificates.warnings() if certificates else ())):
         _warn(f"warning: {warning}")
     _tell("the configuration is sound")
     return os.EX_OK
@@ -334,6 +351,28 @@ def _mailbox_list(settings: Config, _: list[str]) -> int:
             _tell(mailbox)
     except OSError as error:
         raise CommandError(os.EX_NOINPUT, str(error)) from error
+    return os.EX_OK
+
+
+def _days(text: str) -> int:
+    """A century at most: beyond it is a slip of the keyboard, or no date at all."""
+    try:
+        return values.between(1, 36500, values.number)(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _cert_self_signed(settings: Config, names: list[str], days: int, out: Path) -> int:
+    from . import self_signed
+
+    certificate, key = (out.absolute() / name for name in ("lmtp.crt", "lmtp.key"))
+    try:
+        self_signed.make(names or [settings.lmtp_hostname], days, certificate, key)
+    except OSError as error:
+        raise CommandError(os.EX_CANTCREAT, str(error)) from error
+    except ValueError as error:
+        raise CommandError(os.EX_USAGE, str(error)) from error
+    _tell(f"lmtp-cert-path = {certificate}\nlmtp-key-path = {key}")
     return os.EX_OK
 
 

@@ -95,7 +95,12 @@ class _Given(NamedTuple):
         if found:
             # Triple quotes go over lines: a missing one would swallow the settings below.
             raise ValueError(f"has a line break or control character in it ({found[0]!r})")
-        value = self._parsed(text)
+        return self._anchored(self._parsed(text))
+
+    def _anchored(self, value: object) -> object:
+        """A path as it is meant, and so each path of several."""
+        if isinstance(value, tuple):
+            return tuple(map(self._anchored, value))
         return (self.folder / value).absolute() if isinstance(value, Path) else value
 
     def _parsed(self, text: str) -> object:

@@ -59,6 +59,8 @@ class Session:
         services: Services,
         tls: TlsInfo | None = None,
         refusal: Reply | None = None,
+        *,
+        needs_tls: bool = False,
     ) -> None:
         """A session that has said nothing yet.
 
@@ -68,13 +70,19 @@ class Session:
             services: what it may touch.
             tls: what was agreed on, if the connection began with a handshake.
             refusal: said in the place of the greeting, and all that is said (RFC 5321 3.1).
+            needs_tls: nothing is to be had before STARTTLS.
         """
         self._transport = transport
         self._peer = peer
         self._services = services
         self._tls = tls
         self._refusal = refusal
-        self._dialogue = Dialogue(services.limits, services.extensions, under_tls=tls is not None)
+        self._dialogue = Dialogue(
+            services.limits,
+            services.extensions,
+            under_tls=tls is not None,
+            needs_tls=needs_tls,
+        )
         self._outbox = bytearray()
         self._client_name = ""
         self._original_client: dict[str, str] = {}
@@ -115,8 +123,9 @@ class Session:
             self._transport.close(has_quit=self._dialogue.has_quit)
 
     def _greet(self) -> None:
-        if self._refusal:
-            self._say(self._refusal)
+        refusal = self._refusal or self._certificate_refusal()
+        if refusal:
+            self._say(refusal)
             return
         self._services.name_of(self._peer.address)  # begins to look, for Received
         self._say(self._introducing(replies.GREETING))
@@ -316,6 +325,22 @@ class Session:
         self._dialogue.tls_started()
         self._client_name = ""
         self._forget()
+        refusal = self._certificate_refusal()
+        if refusal:
+            self._say(refusal)
+
+    def _certificate_refusal(self) -> Reply | None:
+        """What is to be said to a client whose certificate is good, but in no list."""
+        client = self._tls.client if self._tls else None
+        if client is None or client.is_listed:
+            return None
+        self._services.log.line(
+            "client-not-listed",
+            peer=self._peer,
+            client_cert=client,
+            fingerprint=client.fingerprint,
+        )
+        return replies.CLIENT_NOT_LISTED
 
     def _introducing(self, reply: Reply, *more: str) -> Reply:
         return _introduced(self._services.host, reply, more)
@@ -361,6 +386,7 @@ class Session:
             peer=self._peer,
             helo=envelope.client_name,
             tls=envelope.tls and envelope.tls.version,
+            client_cert=envelope.tls and envelope.tls.client,
             sender=f"<{envelope.reverse_path}>",
             size=self._message.size if self._message else 0,
             **original,

@@ -219,6 +219,12 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def paths(text: str) -> tuple[Path, ...]:
+    """Paths with semicolons between them; not set: none."""
+    parts = () if is_none(text) else text.split(";")
+    return tuple(path(part.strip()) for part in parts)
+
+
 def inner_path(text: str) -> str:
     """`Maildir` or `mail/inbox`: a path below a place that is named elsewhere."""
     parts = text.split("/")
@@ -245,6 +251,39 @@ def service_url(text: str) -> str:
     if not is_url:
         raise ValueError(f"{masked(text)!r} is not a URL such as ldaps://ldap.example.org")
     return text
+
+
+def tls_version(text: str) -> str:
+    """`1.2` or `1.3`; what is older must not be used (RFC 8996)."""
+    if text not in ("1.2", "1.3"):
+        raise ValueError(f"{text!r} is not 1.2 or 1.3, the versions of TLS that may be used")
+    return text
+
+
+def ciphers(text: str) -> str:
+    """A list of ciphers in OpenSSL's words, which OpenSSL judges."""
+    if is_none(text):
+        raise ValueError("holds no cipher")
+    return text
+
+
+def client_certificate(text: str) -> str:
+    """`none`, `optional` or `required`."""
+    if text not in ("none", "optional", "required"):
+        raise ValueError(f"{text!r} is none of none, optional and required")
+    return text
+
+
+def certificate_names(text: str) -> frozenset[str]:
+    """Names as certificates have them, with semicolons between them; not set: none."""
+    parts = () if is_none(text) else text.split(";")
+    return frozenset(filter(None, (part.strip().lower() for part in parts)))
+
+
+def fingerprints(text: str) -> frozenset[str]:
+    """SHA-256 fingerprints in hex, with or without colons; semicolons between them."""
+    parts = () if is_none(text) else text.split(";")
+    return frozenset(map(_fingerprint, filter(None, (part.strip() for part in parts))))
 
 
 def networks(text: str) -> TrustPolicy:
@@ -343,6 +382,16 @@ def ldap_attributes(text: str) -> tuple[str, ...]:
     if wrong:
         raise ValueError(f"{wrong[0]!r} is not the name of an attribute such as mail")
     return parts
+
+
+def _fingerprint(text: str) -> str:
+    digits = text.lower().replace(":", "")
+    if not re.fullmatch("[0-9a-f]{64}", digits):
+        raise ValueError(
+            f"{text!r} is not a SHA-256 fingerprint (64 hex digits, as"
+            " `openssl x509 -noout -fingerprint -sha256 -in FILE` prints them)"
+        )
+    return digits
 
 
 def _check_field(name: str | None, spec: str | None, conversion: str | None) -> None:

@@ -212,7 +212,7 @@ def services(
         default_domain=config.lmtp_default_domain,
         limits=Limits(config.lmtp_max_message_size, config.lmtp_max_recipients),
         extensions=Extensions(
-            starttls=config.lmtp_cert_path is not None,
+            starttls=bool(config.lmtp_cert_path),
             vrfy=config.lmtp_vrfy,
             dsn=config.lmtp_dsn,
             xforward=config.lmtp_xforward,

@@ -85,6 +85,7 @@ COMPONENTS = {
         packages=("postfix",),
         programs=("postfix", "postconf", "postqueue", "/usr/lib/postfix/sbin/lmtp"),
     ),
+    "openssl": Component(packages=("openssl",), programs=("openssl",)),
     "swaks": Component(
         # The two libraries are what swaks needs for TLS; its package only recommends them.
         packages=("swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl"),

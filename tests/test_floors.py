@@ -16,16 +16,27 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lmtpd"
 
 FLOORS = {
     0: ("protocol",),
-    1: ("failures", "trust", "dns", "hostname", "client"),
+    1: ("failures", "file_mark", "trust", "dns", "hostname", "client"),
     2: ("recipients", "delivery"),
     3: ("config", "settings", "values", "mask", "checks", "recipes", "log", "services", "session"),
     4: ("server",),
-    5: ("wiring", "shipped", "bridge", "cli", "try_it", "stall", "testing", "__main__"),
+    5: (
+        "wiring",
+        "shipped",
+        "bridge",
+        "cli",
+        "self_signed",
+        "try_it",
+        "stall",
+        "testing",
+        "__main__",
+    ),
 }
 
 # Which floor's room, and which module, alone may import a package of others.
 SOLE_USERS = {"gevent": "server", "configobj": "config", "dns": "dns", "idna": "protocol"}
 SOLE_MODULES = {
+    "cryptography": ("self_signed", "server.certificate"),
     "urllib3": ("recipients.http",),
     "sqlalchemy": ("recipients.sql", "recipients.sql_engine"),
     "ldap3": ("recipients.ldap",),

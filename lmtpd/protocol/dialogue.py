@@ -23,6 +23,7 @@ from .events import (
     Gone,
     Hello,
     MailFrom,
+    Noop,
     Quit,
     RcptTo,
     Refused,
@@ -86,7 +87,22 @@ class _Transaction:
 class Dialogue:
     """The server's side of RFC 2033, fed with bytes of any cut."""
 
-    def __init__(self, limits: Limits, extensions: Extensions, *, under_tls: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        extensions: Extensions,
+        *,
+        under_tls: bool = False,
+        needs_tls: bool = False,
+    ) -> None:
+        """A dialogue that owes the greeting.
+
+        Args:
+            limits: what one client may ask for.
+            extensions: what is offered.
+            under_tls: the connection began with a handshake.
+            needs_tls: nothing is to be had before STARTTLS.
+        """
         self._limits = limits
         self._extensions = extensions
         self._parser = CommandParser.under(limits, extensions)
@@ -96,6 +112,7 @@ class Dialogue:
         self.has_quit = False
         """The client has said QUIT, and was answered: it says no more (RFC 5321 4.1.1.10)."""
         self._under_tls = under_tls
+        self._needs_tls = needs_tls
         self._mode = _Mode.COMMAND
         self._pending: Event | None = None
         self._owed = 1  # the greeting
@@ -239,6 +256,12 @@ class Dialogue:
         """The reply to a command that is out of its turn (RFC 5321 4.1.4), if it is."""
         transaction = self._transaction
         match command:
+            case Hello() | Noop() | Quit():
+                return None
+            case StartTls():
+                return self._tls_refusal()
+            case _ if self._lacks_tls:
+                return replies.TLS_FIRST
             case MailFrom() | RcptTo() | Data() | XForward() if not self._greeted_by_client:
                 return replies.LHLO_FIRST
             case XForward() if transaction.is_open:
@@ -253,8 +276,6 @@ class Dialogue:
                 return None if transaction.is_open else replies.MAIL_FIRST
             case Data():
                 return self._data_refusal()
-            case StartTls():
-                return self._tls_refusal()
             case _:
                 return None
 
@@ -264,6 +285,11 @@ class Dialogue:
         if not self._transaction.accepted:
             return replies.RCPT_FIRST  # RFC 2033 4.2: 503, and no text follows
         return replies.BINARY_NEEDS_BDAT if self._transaction.is_binary else None  # RFC 3030 3
+
+    @property
+    def _lacks_tls(self) -> bool:
+        """RFC 3207 4: only NOOP, LHLO, STARTTLS and QUIT are for everybody."""
+        return self._needs_tls and not self._under_tls
 
     def _tls_refusal(self) -> Reply | None:
         if self._under_tls:
@@ -293,6 +319,8 @@ class Dialogue:
             self._transaction.take(chunk.size, self._limits.message_octets)
 
     def _bdat_refusal(self, chunk: Bdat) -> Reply | None:
+        if self._lacks_tls:
+            return replies.TLS_FIRST
         if not self._greeted_by_client:
             return replies.LHLO_FIRST
         if not self._transaction.is_open:

@@ -17,12 +17,30 @@ class BodyType(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A client's certificate for which an authority of ours vouches."""
+
+    name: str
+    """Its first; empty if it has none that can be listed."""
+    fingerprint: str
+    """SHA-256 of its DER, in hex."""
+    is_listed: bool
+    """It is one of those that may connect, or there are no lists."""
+
+    def __str__(self) -> str:
+        """For the log."""
+        return self.name or self.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
 class TlsInfo:
     """What was agreed on in the TLS handshake."""
 
     version: str
     cipher: str
     bits: int
+    client: ClientCertificate | None = None
+    """What the client has shown, if it was asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,13 @@ INTERNAL_FAULT = Reply(451, "4.3.0", ("Delivery failed here, try again later",))
 # STARTTLS: RFC 3207 4.
 TLS_READY = Reply(220, "2.0.0", ("Start the TLS handshake",))
 TLS_UNAVAILABLE = Reply(502, "5.5.1", ("STARTTLS is not offered here",))
+TLS_FIRST = Reply(530, "5.7.0", ("Must issue a STARTTLS command first",))
+# The RFC's 554 to every command would bounce all mail when a certificate was renewed.
+CLIENT_NOT_LISTED = Reply(
+    421,
+    "4.7.1",
+    ("Your certificate is neither in lmtp-client-names nor in lmtp-client-fingerprints",),
+)
 TLS_ALREADY = Reply(503, "5.5.1", ("TLS is on already",))
 
 # The rest: RFC 5321 3.5 and 4.1.1.5 to 4.1.1.9; XFORWARD as Postfix documents it.

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from ..file_mark import Mark, mark
 from ..protocol.address import Address
 from .chain import AddressRules
 from .entries import TableError, parse
@@ -26,9 +27,6 @@ LOOK_S = 1.0
 
 Offload = Callable[[Callable[[], Table | None]], Table | None]
 """Calls a function on a real thread and waits for what it returns or raises."""
-
-_Mark = tuple[int, ...] | None
-"""Whether a file is still the one that was read."""
 
 
 class TableFile:
@@ -57,7 +55,7 @@ class TableFile:
         self._rules = rules
         self._report = report
         self._fault = ""
-        self._marks: dict[Path, _Mark] = {}
+        self._marks: dict[Path, Mark] = {}
         self._seen = self._marks
         self._table = self._read()
 
@@ -82,7 +80,7 @@ class TableFile:
 
     def _look(self) -> Table | None:
         """The table anew, if a file changed and rests."""
-        found = {path: _mark(path) for path in self._marks}
+        found = {path: mark(path) for path in self._marks}
         rests, self._seen = found == self._seen, found
         return self._read() if rests and found != self._marks else None
 
@@ -103,21 +101,12 @@ class TableFile:
     def _text(self, path: Path) -> str:
         """The content; the mark is that of before, so that no edit meanwhile goes unseen."""
         self._marks[path] = None  # one that cannot be read is tried again
-        mark = _mark(path)
-        if mark and not path.is_file():  # to open a pipe would wait for its writer
+        found = mark(path)
+        if found and not path.is_file():  # to open a pipe would wait for its writer
             raise ValueError(f"{path} is no file")
         content = path.read_bytes()
-        self._marks[path] = mark
+        self._marks[path] = found
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise TableError(f"{path}: is not UTF-8: {error}") from error
-
-
-def _mark(path: Path) -> _Mark:
-    """What an edit changes, in place or by another file; None if there is none."""
-    try:
-        info = path.stat()
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns

@@ -17,7 +17,7 @@ from ..protocol.envelope import Peer
 from ..protocol.reply import Reply
 from ..services import Services
 from ..session import Session
-from .tls import context_for
+from .tls import certificates_for
 from .transport import SocketTransport
 
 
@@ -36,7 +36,8 @@ class Entrance:
         """
         self._config = config
         self._services = services
-        self._context = context_for(config)
+        self.certificates = certificates_for(config)
+        """What TLS uses here, if it can be had."""
 
     def admit(
         self, connection: socket.socket, address: object
@@ -47,18 +48,21 @@ class Entrance:
             connection: as it was accepted; whoever calls does not close it.
             address: of its peer, as accept() gave it.
         """
-        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self._context)
+        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self.certificates)
         peer = _peer(address)
         refusal = self._refusal(peer)
         tls = None
-        if self._config.lmtp_tls_only and connection.family != plain_socket.AF_UNIX:
+        is_tcp = connection.family != plain_socket.AF_UNIX
+        if self._config.lmtp_tls_only and is_tcp:
             try:
                 tls = transport.start_tls()
             except OSError as error:
                 self._services.log.line("connection-lost", peer=peer, cause=told(error))
                 transport.close(has_quit=False)
                 return None
-        return Session(transport, peer, self._services, tls, refusal), transport
+        needs_tls = self._config.lmtp_client_certificate == "required" and is_tcp
+        session = Session(transport, peer, self._services, tls, refusal, needs_tls=needs_tls)
+        return session, transport
 
     def _refusal(self, peer: Peer) -> Reply | None:
         """What is to be said to a peer that may not speak."""

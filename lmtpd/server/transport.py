@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import socket as plain_socket
-import ssl as plain_ssl
 import termios
 import time
 
@@ -13,14 +12,13 @@ import gevent
 from gevent import socket, ssl
 
 from ..protocol.envelope import TlsInfo
+from .tls import Certificates
 
 RECEIVE_OCTETS = 256 * 1024
 # One for all connections: it is emptied before another greenlet can run.
 _buffer = memoryview(bytearray(RECEIVE_OCTETS))
 TURN_SECONDS = 0.005
 """A client that is quicker than we are is served no longer while others wait."""
-HANDSHAKE_SECONDS = 30.0
-"""A client that stalls in the handshake holds a greenlet no longer than this."""
 LINGER_SECONDS = 2.0
 LINGER_OCTETS = 1024 * 1024
 
@@ -32,17 +30,17 @@ class SocketTransport:
         self,
         connection: socket.socket,
         idle_seconds: float,
-        context: plain_ssl.SSLContext | None,
+        certificates: Certificates | None,
     ) -> None:
         """Take over a connection that was accepted.
 
         Args:
             connection: the socket.
             idle_seconds: how long to wait for the peer, to say something or to read.
-            context: for TLS, where it can be had.
+            certificates: for TLS, where it can be had.
         """
         self._socket = connection
-        self._context = context
+        self._certificates = certificates
         self._is_interrupted = False
         connection.settimeout(idle_seconds)
         self._loop = gevent.get_hub().loop
@@ -92,18 +90,20 @@ class SocketTransport:
 
     def start_tls(self) -> TlsInfo:
         """The server's side of the handshake."""
-        if self._context is None:
+        if self._certificates is None:
             raise OSError("no certificate is configured")
         idle_seconds = self._socket.gettimeout()
-        self._socket.settimeout(HANDSHAKE_SECONDS)
-        try:
-            secured = self._context.wrap_socket(self._socket, server_side=True)
-        except TimeoutError as error:
-            raise ConnectionAbortedError("the TLS handshake stalled") from error
+        # One end for all of it: a client that sends an octet now and then would outlast an end of
+        # each wait. An OSError, so that gevent closes the socket it has taken over.
+        self._socket.settimeout(None)
+        stalled = ConnectionAbortedError("the TLS handshake stalled")
+        with gevent.Timeout(self._certificates.handshake_seconds, stalled):
+            secured = self._certificates.context.wrap_socket(self._socket, server_side=True)
         secured.settimeout(idle_seconds)
         self._socket = secured
         cipher, version, bits = secured.cipher() or ("", "", 0)
-        return TlsInfo(secured.version() or version, cipher, bits or 0)
+        client = self._certificates.client_of(secured)
+        return TlsInfo(secured.version() or version, cipher, bits or 0, client)
 
     def interrupt(self) -> None:
         """Make a waiting `recv` return at once, as if the peer had closed its side.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from gevent.pool import Pool
 
 from ..config import Config
 from ..delivery.sweep import sweep
+from ..failures import told
 from ..log import Log
 from ..recipients.verdict import Verdict
 from ..services import Runtime, Services
@@ -29,6 +31,7 @@ from .commands import answer
 from .committer import Committer
 from .entrance import Entrance
 from .threads import Threads
+from .tls import LOOK_S, Certificates
 from .transport import SocketTransport
 
 DISK_THREADS = 8
@@ -36,6 +39,8 @@ DISK_THREADS = 8
 VERIFIER_THREADS = 16
 """Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
 SWEEP_SECONDS = 6 * 3600
+WARN_SECONDS = 24 * 3600
+"""Between two warnings of a certificate that expires."""
 QUIT_SECONDS = 1.0
 """For clients that have just had their final reply to say QUIT."""
 LAST_WORDS_SECONDS = 10.0
@@ -95,6 +100,9 @@ class Worker:
         handler = gevent.signal_handler(signal.SIGTERM, self._stopping.set)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _raise_descriptor_limit()
+        # OpenSSL's callbacks cannot raise: a client that asks for a name that is none would write
+        # a traceback of many lines into the log.
+        sys.unraisablehook = self._note
         channel.say_ready()
         listeners = [socket.socket(fileno=bound) for bound in channel.receive_listeners()]
         self._acceptors = [
@@ -106,6 +114,9 @@ class Worker:
             acceptor.start()
         gevent.spawn(self._watch, channel)
         gevent.spawn(self._sweep)
+        if self._entrance.certificates:
+            gevent.spawn(self._refresh, self._entrance.certificates)
+            gevent.spawn(self._warn, self._entrance.certificates)
         self._stopping.wait()
         self._drain()
         handler.cancel()
@@ -177,6 +188,21 @@ class Worker:
         for session, transport in list(self._sessions.items()):
             if concerns(session):
                 transport.interrupt()
+
+    def _note(self, ignored: sys.UnraisableHookArgs) -> None:
+        self._log.line("ignored", cause=ignored.exc_value and told(ignored.exc_value))
+
+    def _refresh(self, certificates: Certificates) -> None:
+        while True:
+            gevent.sleep(LOOK_S)
+            for event, fields in certificates.refresh(self._disk.run):
+                self._log.line(event, **fields)
+
+    def _warn(self, certificates: Certificates) -> None:
+        while self._index == 0:
+            for warning in certificates.warnings():
+                self._log.line("warning", text=warning)
+            gevent.sleep(WARN_SECONDS)
 
     def _sweep(self) -> None:
         while self._index == 0:  # one of us is enough

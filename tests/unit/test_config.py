@@ -1,5 +1,6 @@
 """Where values come from, which of them counts, and what is said of the wrong ones."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("maildirs", "etc", "etc/maildirs"):
         (tmp_path / name).mkdir()
     for name in ("lmtp.crt", "lmtp.key", "table", "etc/table"):
-        (tmp_path / name).touch()
+        (tmp_path / name).touch(mode=0o600)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -84,7 +85,7 @@ def test_the_later_source_wins(
         ("lmtp-trusted-ips = ::1;10.0.0.1", "lmtp_trusted_ips", TrustPolicy.parse("::1;10.0.0.1")),
         ("\ufefflmtp-port = 1", "lmtp_port", 1),
         ("# a comment\r\n\r\nlmtp-port = 1\r\n", "lmtp_port", 1),
-        ("lmtp-cert-path = none", "lmtp_cert_path", None),
+        ("lmtp-cert-path = none", "lmtp_cert_path", ()),
     ],
 )
 def test_lines_of_the_file(line: str, attribute: str, value: object, loads: Load) -> None:
@@ -180,6 +181,34 @@ def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
         ({"lmtp-key-path": "lmtp.key"}, "--lmtp-key-path: needs the key's certificate"),
         ({"lmtp-tls-only": "true"}, "--lmtp-tls-only: needs a certificate: set lmtp-cert-path"),
         (
+            {"lmtp-cert-path": "lmtp.crt;lmtp.crt", "lmtp-key-path": "lmtp.key"},
+            "--lmtp-key-path: needs a key for each certificate, in their order: 2 and 1 are set",
+        ),
+        (
+            {"lmtp-tls-min-version": "1.3", "lmtp-tls-max-version": "1.2"},
+            "--lmtp-tls-min-version: 1.3 is beyond lmtp-tls-max-version = 1.2",
+        ),
+        ({"lmtp-tls-min-version": "1.1"}, "'1.1' is not 1.2 or 1.3"),
+        ({"lmtp-tls-ciphers": "none"}, "holds no cipher"),
+        ({"lmtp-client-certificate": "no"}, "'no' is none of none, optional and required"),
+        ({"lmtp-client-fingerprints": "ab:cd"}, "'ab:cd' is not a SHA-256 fingerprint"),
+        (
+            {"lmtp-client-certificate": "required", "lmtp-ca-path": "lmtp.crt"},
+            "--lmtp-client-certificate: needs TLS",
+        ),
+        (
+            {
+                "lmtp-client-certificate": "required",
+                "lmtp-cert-path": "lmtp.crt",
+                "lmtp-key-path": "lmtp.key",
+            },
+            "--lmtp-client-certificate: needs to know whose certificates are good",
+        ),
+        (
+            {"lmtp-cert-path": "lmtp.crt", "lmtp-key-path": "no.key"},
+            "no.key cannot be read: No such file or directory",
+        ),
+        (
             {"lmtp-cert-path": "no.crt", "lmtp-key-path": "lmtp.key"},
             "no.crt cannot be read: No such file or directory",
         ),
@@ -257,6 +286,8 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
             {},
             "lmtpd.conf:1: lmtp-bind-addr: :: is open to other machines, but only loopback peers",
         ),
+        ("lmtp-ca-path = lmtp.crt", {}, "lmtp-ca-path: is not read"),
+        ("lmtp-client-names = a", {}, "lmtp-client-names: is not read"),
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
         ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not read"),
         ("lmtp-ldap-url = ldaps://x", {}, "lmtp-ldap-url: is not read"),
@@ -399,3 +430,26 @@ def test_no_warning_repeats_a_password(loads: Load) -> None:
     config = loads("", {"LMTP_PORT": "tcp://user:secret@host"}, {"lmtp-hostname": "mx.example.org"})
     assert "secret" not in " ".join(config.warnings)
     assert "tcp://***:***@host" in " ".join(config.warnings)
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "is_exposed"),
+    [
+        (1000, 0o600, False),
+        (1000, 0o640, True),
+        (0, 0o640, False),
+        (0, 0o660, True),
+        (0, 0o604, True),
+    ],
+)
+def test_a_key_that_others_can_read(
+    owner: int, mode: int, is_exposed: bool, loads: Load, place: Path
+) -> None:
+    key = place / "lmtp.key"
+    if owner != key.stat().st_uid:
+        if os.geteuid():
+            pytest.skip("needs root, to give a file away")
+        os.chown(key, owner, -1)
+    key.chmod(mode)
+    config = loads("lmtp-cert-path = lmtp.crt\nlmtp-key-path = lmtp.key")
+    assert any("can be read by others" in one for one in config.warnings) is is_exposed

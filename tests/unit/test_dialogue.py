@@ -825,3 +825,25 @@ def test_commands_before_the_end_are_answered_first() -> None:
     said = conversation.hear(b"")
     assert said == (replies.NOTHING_DONE, *OK, replies.START_MAIL, replies.DELIVERED)
     assert conversation.events[-1] == Gone()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [MAIL, b"RSET\r\n", b"HELP\r\n", b"VRFY alice@example.org\r\n", b"BDAT 3 LAST\r\nabc"],
+)
+def test_where_tls_is_needed_nothing_is_to_be_had_before(command: bytes) -> None:
+    """RFC 3207 4: but NOOP, LHLO, STARTTLS and QUIT."""
+    dialogue = Dialogue(LIMITS, Extensions(starttls=True), needs_tls=True)
+    dialogue.send(replies.GREETING)
+    dialogue.receive(LHLO + NOOP + command + STARTTLS)
+    for event in (events.Hello, events.Noop):
+        heard = dialogue.next_event()
+        assert isinstance(heard, event)
+        dialogue.send(answer(heard))
+    assert dialogue.next_event() == events.Refused(replies.TLS_FIRST)
+    dialogue.send(replies.TLS_FIRST)
+    assert dialogue.next_event() == events.StartTls()
+    dialogue.send(replies.TLS_READY)
+    dialogue.tls_started()
+    dialogue.receive(LHLO)
+    assert isinstance(dialogue.next_event(), events.Hello)

@@ -11,8 +11,8 @@ from lmtpd.settings import Config
 
 CONFIG = Config(lmtp_default_domain="example.org", lmtp_bind_addr="192.0.2.1", lmtp_port=2424)
 SOCKET = Config(lmtp_default_domain="example.org", lmtp_socket_path=Path("/run/{x}/lmtp"))
-SECURED = Config(lmtp_cert_path=Path("crt"), lmtp_key_path=Path("key"))
-TLS_ONLY = Config(lmtp_cert_path=Path("crt"), lmtp_key_path=Path("key"), lmtp_tls_only=True)
+SECURED = Config(lmtp_cert_path=(Path("crt"),), lmtp_key_path=(Path("key"),))
+TLS_ONLY = Config(lmtp_cert_path=(Path("crt"),), lmtp_key_path=(Path("key"),), lmtp_tls_only=True)
 
 
 @pytest.mark.parametrize("mta", recipes.RECIPES)

@@ -12,7 +12,7 @@ import pytest
 
 from lmtpd.delivery.disk import Disk
 from lmtpd.protocol import replies
-from lmtpd.protocol.envelope import Peer, TlsInfo
+from lmtpd.protocol.envelope import ClientCertificate, Peer, TlsInfo
 from lmtpd.protocol.reply import Reply
 from lmtpd.services import Services
 from lmtpd.session import Session
@@ -128,6 +128,27 @@ def test_a_failed_handshake_ends_the_connection(
     line = run(Line(b"STARTTLS\r\n"), services(settings, log))
     assert line.codes == [220, 220]
     assert "the handshake failed" in log.getvalue()
+
+
+def test_a_certificate_in_no_list(settings: dict[str, str], log: io.StringIO) -> None:
+    stranger = TlsInfo("TLSv1.3", "", 0, ClientCertificate("a", "0f", is_listed=False))
+
+    class Handshake(Line):
+        def start_tls(self) -> TlsInfo:
+            return stranger
+
+    line = Handshake(_TO_DATA)
+    Session(line, Peer("127.0.0.1"), services(settings, log), stranger).run()
+    assert line.sent == replies.CLIENT_NOT_LISTED.encode()
+    built = services(settings, log)
+    offering = dataclasses.replace(built.extensions, starttls=True)
+    line = run(
+        Handshake(b"STARTTLS\r\n", _TO_DATA), dataclasses.replace(built, extensions=offering)
+    )
+    assert line.codes == [220, 220, 421]
+    assert (
+        log.getvalue().count("client-not-listed peer=127.0.0.1 client_cert=a fingerprint=0f") == 2
+    )
 
 
 def test_a_peer_that_may_not_speak(settings: dict[str, str], log: io.StringIO) -> None:

@@ -31,7 +31,7 @@ def test_defaults() -> None:
     config = Config()
     assert config.lmtp_bind_addr == "127.0.0.1"
     assert config.lmtp_port == 11200
-    assert config.lmtp_cert_path is None
+    assert config.lmtp_cert_path == ()
     assert config.lmtp_tls_only is False
     assert config.lmtp_trusted_ips == TrustPolicy()
     assert config.lmtp_socket_mode == 0o660
