@@ -56,6 +56,11 @@ def _copy_range(source: int, offset: int, size: int, target: int) -> int:
     return os.write(target, os.pread(source, min(size, _READ_OCTETS), offset))
 
 
+def _link(descriptor: int, name: str, parent: int) -> None:
+    # With a directory given, os.link() follows what it finds in /proc; without, it does not.
+    os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=parent, follow_symlinks=True)
+
+
 class Disk:
     """The operating system. Each method raises OSError as its call does."""
 
@@ -158,16 +163,19 @@ class Disk:
 
     def link_unnamed(self, descriptor: int, name: str, parent: int) -> None:
         """Give a file without a name one."""
-        # With a directory given, os.link() follows what it finds in /proc; without, it does not.
-        os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=parent, follow_symlinks=True)
+        _link(descriptor, name, parent)
 
     def duplicate(self, descriptor: int) -> int:
         """A second descriptor of an open file."""
         return os.dup(descriptor)
 
-    def link(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
-        """A second name for a file; a link itself is not followed."""
-        os.link(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent, follow_symlinks=False)
+    def link(self, descriptor: int, name: str, parent: int) -> None:
+        """A second name for a file.
+
+        By its descriptor: whoever can write in its directory may have put another file behind the
+        first name, and would have it delivered to others as theirs.
+        """
+        _link(descriptor, name, parent)
 
     def rename(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
         """Move within one file system, in one step for all who look."""

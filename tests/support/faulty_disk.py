@@ -219,9 +219,9 @@ class FaultyDisk(Disk):
         self._write_down("duplicate", place)
         return self._opened(super().duplicate(descriptor), place)
 
-    def link(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
-        self._write_down("link", self._below(new_parent, new))
-        super().link(old, old_parent, new, new_parent)
+    def link(self, descriptor: int, name: str, parent: int) -> None:
+        self._write_down("link", self._below(parent, name))
+        super().link(descriptor, name, parent)
 
     def rename(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
         self._write_down("rename", self._below(new_parent, new))

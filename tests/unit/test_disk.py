@@ -373,16 +373,17 @@ def test_plain_directories(disk: Disk, tmp_path: Path) -> None:
 
 
 def test_a_second_name(disk: Disk, parent: int, tmp_path: Path) -> None:
+    """Of the file that is open, whatever its first name stands for by now."""
     (tmp_path / "d").mkdir()
-    (tmp_path / "f").write_bytes(b"x")
-    (tmp_path / "to-f").symlink_to("f")
     directory = disk.open_directory("d", parent)
-    disk.link("f", parent, "g", directory)
-    disk.link("to-f", parent, "h", directory)
-    assert (tmp_path / "d" / "g").samefile(tmp_path / "f")
-    assert (tmp_path / "d" / "h").is_symlink(), "the link itself has two names, not its target"
+    file = disk.create("f", parent)
+    (tmp_path / "f").rename(tmp_path / "aside")
+    (tmp_path / "f").symlink_to("/etc/passwd")
+    disk.link(file, "g", directory)
+    assert (tmp_path / "d" / "g").samefile(tmp_path / "aside")
     with pytest.raises(FileExistsError):
-        disk.link("f", parent, "g", directory)
+        disk.link(file, "g", directory)
+    disk.close(file)
     disk.close(directory)
 
 

@@ -93,7 +93,7 @@ def calls(home: Path, root: int, file: int) -> dict[str, tuple[object, ...]]:
         "sync": (file,),
         "sync_filesystem": (file,),
         "can_sync_filesystem": (file,),
-        "link": ("file", root, "other", root),
+        "link": (file, "other", root),
         "rename": ("other", root, "third", root),
         "unlink": ("third", root),
         "sweep": (root, 0.0),
