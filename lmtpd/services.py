@@ -12,6 +12,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from .delivery.agent import DeliveryAgent, Job, Outcome
 from .delivery.duplicates import Unconfirmed
 from .delivery.message import Message
+from .delivery.room import Room
 from .log import Log
 from .protocol.envelope import TlsInfo
 from .protocol.extensions import Extensions
@@ -94,6 +95,8 @@ class Services:
     """Has the agent deliver, together with what else is ready; waits for the outcomes."""
     unconfirmed: Unconfirmed
     """Is told whether the client has heard of an Outcome."""
+    room: Room
+    """Says at MAIL whether one more message can be taken."""
     new_message: Callable[[bool, Callable[[], bytes]], Message]
     """An empty message: whether it is BINARYMIME, and what gives the fields for its file."""
     new_id: Callable[[], str]

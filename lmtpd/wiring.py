@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from .config import Config, ConfigError
 from .delivery.agent import DeliveryAgent, Job, Outcome
+from .delivery.budget import Budget
 from .delivery.commit import CommitMode, GroupCommit
 from .delivery.disk import Disk
 from .delivery.duplicates import Duplicates, Unconfirmed
@@ -17,6 +18,7 @@ from .delivery.homes import Homes, HomeStore
 from .delivery.layout import Layout, is_home
 from .delivery.maildir import MaildirStore
 from .delivery.message import Message
+from .delivery.room import LOOK_AT_DISK_S, Room
 from .delivery.store import MailboxStore
 from .delivery.tree import MaildirTree
 from .protocol import replies
@@ -165,6 +167,12 @@ def _checked(private: Homes) -> Homes:
     return private
 
 
+def _share_of_memory(config: Config) -> int | None:
+    """A worker's; each counts its own, so that none waits for another."""
+    budget = config.lmtp_memory_budget
+    return None if budget is None else budget // config.lmtp_workers
+
+
 def _apart(deliver: _Deliver, deliver_to_homes: _Deliver) -> _Deliver:
     """Homes have a thread of their own: one that hangs, or NSS, stops no other mail."""
 
@@ -200,6 +208,11 @@ def services(
         return hook
 
     directories, private = tree(config, disk), homes(config)
+    budget = Budget(_share_of_memory(config))
+    room = Room(directories, config.lmtp_disk_reserve or 0, budget)
+    if config.lmtp_disk_reserve is not None:
+        room.look()
+        runtime.repeat(LOOK_AT_DISK_S, lambda: runtime.offload(room.look))
     asking = process(runtime.within, runtime.new_event, runtime.log.line)
     chain = verifier(config, directories, asking, noted, kept_up, private)
     agent = _agent(config, store(config, directories), unconfirmed)
@@ -222,7 +235,8 @@ def services(
         agent=agent,
         deliver=deliver,
         unconfirmed=unconfirmed,
-        new_message=lambda is_binary, lead: Message(directories, lead, is_binary=is_binary),
+        room=room,
+        new_message=lambda is_binary, lead: Message(directories, lead, budget, is_binary=is_binary),
         # To be unique is enough, and it costs no system call; seeded anew in each worker.
         new_id=lambda: f"{random.getrandbits(64):016x}",
         name_of=names(config, runtime.spawn),

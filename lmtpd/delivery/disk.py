@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import functools
+import math
 import os
 import posix  # os.close is gevent's once that has patched; it looks for waiting greenlets
 import re
@@ -97,6 +98,12 @@ class Disk:
     def is_mount_point(self, directory: int) -> bool:
         """Whether another file system begins at this directory."""
         return os.stat("..", dir_fd=directory).st_dev != os.fstat(directory).st_dev
+
+    def free(self, directory: int) -> tuple[float, float]:
+        """Octets and files that the file system still takes; no end of them if it does not say."""
+        status = os.fstatvfs(directory)
+        octets = status.f_bavail * status.f_frsize if status.f_blocks else math.inf
+        return octets, status.f_favail if status.f_files else math.inf
 
     def names(self, directory: int) -> list[str]:
         """What is in it."""

@@ -13,28 +13,37 @@ from contextlib import suppress
 
 from ..protocol.data import NewlineConverter
 from . import trace
+from .budget import Budget
 from .sizes import Sizes
 from .tree import MaildirTree
-
-PIECE_OCTETS = 256 * 1024
-"""What one message may hold in memory."""
 
 
 class Message:
     """Octets in; then content with its header, sizes, and maybe a file."""
 
-    def __init__(self, tree: MaildirTree, lead: Callable[[], bytes], *, is_binary: bool) -> None:
+    def __init__(
+        self,
+        tree: MaildirTree,
+        lead: Callable[[], bytes],
+        budget: Budget | None = None,
+        *,
+        is_binary: bool,
+    ) -> None:
         """An empty message.
 
         Args:
             tree: where the file is made if one is needed.
             lead: the trace fields that the file begins with; called when it is made.
+            budget: of the memory that all messages share; without one each has its full piece.
             is_binary: BODY=BINARYMIME is stored octet for octet (RFC 3030 3); all else gets LF.
         """
         self._tree = tree
         self._make_lead = lead
         self._converter = None if is_binary else NewlineConverter()
         self._memory = bytearray()
+        self._budget = budget or Budget()
+        self._held = 0
+        """What the budget knows of."""
         self._has_begun = False
         self.header = b""
         """The header section, as far as the first piece holds it."""
@@ -58,7 +67,7 @@ class Message:
     @property
     def is_full(self) -> bool:
         """The memory's share is used up: `spill` is due, on a thread that may wait."""
-        return len(self._memory) >= PIECE_OCTETS
+        return len(self._memory) >= self._budget.piece_octets
 
     def is_in(self, tree: MaildirTree) -> bool:
         """Whether its file, if there is one, lies below this root."""
@@ -72,6 +81,13 @@ class Message:
     def append(self, data: bytes) -> None:
         """Add content as it came off the wire."""
         self._memory += self._converter.feed(data) if self._converter else data
+        self.account()
+
+    def account(self) -> None:
+        """Tell the budget what is held, on the event loop: after a thread has changed it."""
+        held = len(self._memory) + len(self.content)
+        self._budget.change(held - self._held)
+        self._held = held
 
     def spill(self) -> None:
         """Move what is in memory to the file.
@@ -114,6 +130,7 @@ class Message:
         """Let go of memory and file; a fault of a file without a name hurts nobody any more."""
         self._memory.clear()
         self.content = b""
+        self.account()
         descriptor, self.file = self.file, None
         if descriptor is not None:
             with suppress(OSError):

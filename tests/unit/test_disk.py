@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -370,6 +372,20 @@ def test_plain_directories(disk: Disk, tmp_path: Path) -> None:
         disk.is_plain_directory(str(tmp_path / "missing"))
     with pytest.raises(NotADirectoryError):
         disk.is_plain_directory(str(tmp_path / "file" / "below"))
+
+
+def test_what_is_free(disk: Disk, parent: int, tmp_path: Path) -> None:
+    octets, files = disk.free(parent)
+    usage = shutil.disk_usage(tmp_path)
+    assert 0 < octets <= usage.total
+    assert files > 0
+
+
+@pytest.mark.parametrize("path", ["/proc", "/sys"])
+def test_a_file_system_that_does_not_say_what_is_free_has_no_end(path: str, disk: Disk) -> None:
+    root = disk.open_root(Path(path))
+    assert disk.free(root) == (math.inf, math.inf)
+    disk.close(root)
 
 
 def test_a_second_name(disk: Disk, parent: int, tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def calls(home: Path, root: int, file: int) -> dict[str, tuple[object, ...]]:
         "identity_at": (str(home / "Maildir"),),
         "is_plain_directory": (str(home / "Maildir"),),
         "is_mount_point": (root,),
+        "free": (root,),
         "names": (root,),
         "write": (file, b"x"),
         "copy": (file, 0, 1, file),

@@ -190,6 +190,13 @@ class TestStopping:
         assert not store.messages(root)
 
 
+def test_without_room_mail_is_refused_and_told(settings: dict[str, str], log: io.StringIO) -> None:
+    settings["lmtp-disk-reserve"] = "1000000G"
+    line = run(Line(_TO_DATA, b"QUIT\r\n"), services(settings, log))
+    assert line.codes == [220, 250, 452, 503, 503, 503, 221]
+    assert " refused peer=127.0.0.1 sender=<s@example.net> size=0 reply=" in log.getvalue()
+
+
 class FullDisk(Disk):
     """No room for the file that a large message goes into."""
 
