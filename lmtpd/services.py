@@ -13,6 +13,7 @@ from .delivery.agent import DeliveryAgent, Job, Outcome
 from .delivery.duplicates import Unconfirmed
 from .delivery.message import Message
 from .delivery.room import Room
+from .delivery.stuck import StuckMailboxes
 from .log import Log
 from .protocol.envelope import TlsInfo
 from .protocol.extensions import Extensions
@@ -93,6 +94,8 @@ class Services:
     agent: DeliveryAgent
     deliver: Callable[[Job], tuple[Outcome, ...]]
     """Has the agent deliver, together with what else is ready; waits for the outcomes."""
+    stuck: StuckMailboxes
+    """Mailboxes where the disk does not answer."""
     unconfirmed: Unconfirmed
     """Is told whether the client has heard of an Outcome."""
     room: Room
@@ -112,8 +115,11 @@ class Runtime:
     """What the process offers to those who build Services."""
 
     offload: Offload
-    delivering: Callable[[DeliveryAgent], Callable[[Job], tuple[Outcome, ...]]]
-    """Gives an agent its thread; what is returned hands it a message and waits."""
+    delivering: Callable[[Callable[[], DeliveryAgent]], Callable[[Job], tuple[Outcome, ...]]]
+    """Gives an agent its thread, and makes another of each where one hangs; what is returned hands
+    a message over and waits."""
+    stuck: StuckMailboxes
+    """Those where a thread hangs."""
     within: Deadline
     """Bounds the time of a hook."""
     new_event: Callable[[], Event]

@@ -215,11 +215,19 @@ def services(
         runtime.repeat(LOOK_AT_DISK_S, lambda: runtime.offload(room.look))
     asking = process(runtime.within, runtime.new_event, runtime.log.line)
     chain = verifier(config, directories, asking, noted, kept_up, private)
-    agent = _agent(config, store(config, directories), unconfirmed)
-    deliver = runtime.delivering(agent)
+
+    def new_agent() -> DeliveryAgent:
+        return _agent(config, store(config, directories), unconfirmed)
+
+    deliver = runtime.delivering(new_agent)
     if private:
-        in_homes = HomeStore(_checked(private), store(config, directories), config.lmtp_hostname)
-        deliver = _apart(deliver, runtime.delivering(_agent(config, in_homes, unconfirmed)))
+        checked = _checked(private)
+
+        def new_agent_for_homes() -> DeliveryAgent:
+            in_homes = HomeStore(checked, store(config, directories), config.lmtp_hostname)
+            return _agent(config, in_homes, unconfirmed)
+
+        deliver = _apart(deliver, runtime.delivering(new_agent_for_homes))
     return Services(
         host=config.lmtp_hostname,
         default_domain=config.lmtp_default_domain,
@@ -232,8 +240,9 @@ def services(
         ),
         verifier=chain,
         memory=Memory(guarded, rules_of(config)),
-        agent=agent,
+        agent=new_agent(),
         deliver=deliver,
+        stuck=runtime.stuck,
         unconfirmed=unconfirmed,
         room=room,
         new_message=lambda is_binary, lead: Message(directories, lead, budget, is_binary=is_binary),

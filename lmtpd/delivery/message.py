@@ -58,6 +58,7 @@ class Message:
         self.content = b""
         """What is to be delivered, where there is no file; when it is complete."""
         self._hash = hashlib.sha256()
+        self._keepers = 1
 
     @property
     def size(self) -> int:
@@ -74,9 +75,10 @@ class Message:
         return self._tree is tree
 
     def digest(self) -> bytes:
-        """SHA-256 of the content, for one that is complete; to be asked for once."""
-        self._hash.update(self.content)
-        return self._hash.digest()
+        """SHA-256 of the content, for one that is complete."""
+        whole = self._hash.copy()
+        whole.update(self.content)
+        return whole.digest()
 
     def append(self, data: bytes) -> None:
         """Add content as it came off the wire."""
@@ -126,8 +128,15 @@ class Message:
             if self.can_be_named:
                 self._tree.disk.sync(self.file)
 
+    def keep(self) -> None:
+        """One more has to close it before it is gone: a thread that may still read its file."""
+        self._keepers += 1
+
     def close(self) -> None:
         """Let go of memory and file; a fault of a file without a name hurts nobody any more."""
+        self._keepers -= 1
+        if self._keepers > 0:
+            return
         self._memory.clear()
         self.content = b""
         self.account()

@@ -47,6 +47,7 @@ TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", ("Too many recipients in one transacti
 UNKNOWN_RECIPIENT = Reply(550, "5.1.1", ("No such mailbox here",))
 REJECTED = Reply(550, "5.7.1", ("Recipient does not take this message",))
 MAILBOX_FULL = Reply(452, "4.2.2", ("Mailbox is full",))
+MAILBOX_STUCK = Reply(450, "4.2.0", ("Mailbox does not answer just now, try again later",))
 VERIFICATION_FAILED = Reply(451, "4.4.3", ("Recipient cannot be verified just now",))
 
 # DATA and BDAT: RFC 5321 4.1.1.4, RFC 2033 4.2, RFC 3030 2.

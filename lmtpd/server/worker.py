@@ -17,6 +17,8 @@ from gevent.event import Event
 from gevent.pool import Pool
 
 from ..config import Config
+from ..delivery.agent import DeliveryAgent, Job, Outcome
+from ..delivery.stuck import StuckMailboxes
 from ..delivery.sweep import sweep
 from ..log import Log
 from ..recipients.verdict import Verdict
@@ -30,11 +32,14 @@ from .committer import Committer
 from .entrance import Entrance
 from .threads import Threads
 from .transport import SocketTransport
+from .turns import Turns
 
 DISK_THREADS = 8
 """For what is too large for memory; deliveries have the Committer's thread."""
 VERIFIER_THREADS = 16
 """Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
+LOOKS_IN_PATIENCE = 8
+"""How often a thread that may hang is looked at."""
 SWEEP_SECONDS = 6 * 3600
 QUIT_SECONDS = 1.0
 """For clients that have just had their final reply to say QUIT."""
@@ -76,10 +81,13 @@ class Worker:
         self._greenlets = Pool()
         self._stopping = Event()
         self._acceptors: list[Acceptor] = []
+        self._stuck = StuckMailboxes()
+        self._turns = Turns(config.lmtp_mailbox_concurrency, self._stuck)
         self._services = build(
             Runtime(
                 offload=self._disk.run,
-                delivering=lambda agent: Committer(agent).deliver,
+                delivering=self._delivering,
+                stuck=self._stuck,
                 within=self._within,
                 new_event=Event,
                 spawn=gevent.spawn,
@@ -150,6 +158,14 @@ class Worker:
             if expired is not timeout:
                 raise
             raise TimeoutError from None
+
+    def _delivering(
+        self, new_agent: Callable[[], DeliveryAgent]
+    ) -> Callable[[Job], tuple[Outcome, ...]]:
+        patience_s = self._config.lmtp_mailbox_patience
+        committer = Committer(new_agent, self._stuck, self._turns, patience_s, self._log.line)
+        gevent.spawn(_repeat, patience_s / LOOKS_IN_PATIENCE, committer.look)
+        return committer.deliver
 
     # The end.
 

@@ -478,6 +478,24 @@ def test_a_closed_message_holds_nothing(
     assert message.file is None
 
 
+def test_it_is_there_until_each_who_keeps_it_has_closed_it(tree: MaildirTree) -> None:
+    """A thread that hangs may read its file, whose number must not be another's by then."""
+    before = open_descriptors()
+    budget = Budget()
+    message = Message(tree, bytes, budget, is_binary=True)
+    message.append(b"x")
+    message.spill()
+    message.append(b"y")
+    message.keep()
+    message.close()
+    assert budget.held == 1
+    assert complete(message) == b"xy"
+    assert message.digest() == message.digest() == hashlib.sha256(b"xy").digest()
+    message.close()
+    assert budget.held == 0
+    assert open_descriptors() == before
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
 def test_letting_go_is_no_fault_of_the_delivery(
     number: int, tree: MaildirTree, disk: FaultyDisk
