@@ -115,11 +115,11 @@ class Runtime:
     """What the process offers to those who build Services."""
 
     offload: Offload
-    delivering: Callable[[Callable[[], DeliveryAgent]], Callable[[Job], tuple[Outcome, ...]]]
-    """Gives an agent its thread, and makes another of each where one hangs; what is returned hands
-    a message over and waits."""
-    stuck: StuckMailboxes
-    """Those where a thread hangs."""
+    delivering: Callable[
+        [Callable[[], DeliveryAgent], StuckMailboxes], Callable[[Job], tuple[Outcome, ...]]
+    ]
+    """Gives an agent its thread; where that hangs, it makes another agent and notes the mailbox.
+    What is returned hands a message over and waits."""
     within: Deadline
     """Bounds the time of a hook."""
     new_event: Callable[[], Event]

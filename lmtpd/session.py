@@ -203,7 +203,7 @@ class Session:
         address = rcpt.address.in_domain(self._services.default_domain)
         context = RcptContext(self._peer, envelope.reverse_path)
         verdict = self._services.verifier.verify(address, context)
-        is_stuck = not self._services.stuck.names.isdisjoint(verdict.mailboxes)
+        is_stuck = any(map(self._services.stuck.holds, verdict.mailboxes))
         reply = (replies.MAILBOX_STUCK if is_stuck else verdict.reply()).about(address)
         if verdict.is_accepted and not is_stuck:
             recipient = Recipient(address, verdict.mailboxes, rcpt.original)

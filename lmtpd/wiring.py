@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,8 +20,10 @@ from .delivery.homes import Homes, HomeStore
 from .delivery.layout import Layout, is_home
 from .delivery.maildir import MaildirStore
 from .delivery.message import Message
+from .delivery.mounts import mount_below
 from .delivery.room import LOOK_AT_DISK_S, Room
 from .delivery.store import MailboxStore
+from .delivery.stuck import StuckMailboxes
 from .delivery.tree import MaildirTree
 from .protocol import replies
 from .protocol.extensions import Extensions
@@ -167,6 +171,16 @@ def _checked(private: Homes) -> Homes:
     return private
 
 
+def _none_stuck(config: Config) -> StuckMailboxes:
+    root, layout = os.path.realpath(config.lmtp_maildir_root), Layout(config.lmtp_maildir_path)
+
+    def path_of(mailbox: str) -> str:
+        """Where it lies; of homes it would have to be asked, and they may hang."""
+        return "" if is_home(mailbox) else "/".join((root, *layout.parts(mailbox)))
+
+    return StuckMailboxes(path_of, partial(mount_below, root))
+
+
 def _share_of_memory(config: Config) -> int | None:
     """A worker's; each counts its own, so that none waits for another."""
     budget = config.lmtp_memory_budget
@@ -219,7 +233,8 @@ def services(
     def new_agent() -> DeliveryAgent:
         return _agent(config, store(config, directories), unconfirmed)
 
-    deliver = runtime.delivering(new_agent)
+    stuck = _none_stuck(config)
+    deliver = runtime.delivering(new_agent, stuck)
     if private:
         checked = _checked(private)
 
@@ -227,7 +242,7 @@ def services(
             in_homes = HomeStore(checked, store(config, directories), config.lmtp_hostname)
             return _agent(config, in_homes, unconfirmed)
 
-        deliver = _apart(deliver, runtime.delivering(new_agent_for_homes))
+        deliver = _apart(deliver, runtime.delivering(new_agent_for_homes, stuck))
     return Services(
         host=config.lmtp_hostname,
         default_domain=config.lmtp_default_domain,
@@ -242,7 +257,7 @@ def services(
         memory=Memory(guarded, rules_of(config)),
         agent=new_agent(),
         deliver=deliver,
-        stuck=runtime.stuck,
+        stuck=stuck,
         unconfirmed=unconfirmed,
         room=room,
         new_message=lambda is_binary, lead: Message(directories, lead, budget, is_binary=is_binary),

@@ -49,7 +49,7 @@ class Progress:
             MailboxStuckError: another delivery hangs there.
             WithdrawnError: there is nothing more to do.
         """
-        if mailbox in self._stuck.names:
+        if self._stuck.holds(mailbox):
             raise MailboxStuckError(f"{mailbox}: an earlier delivery has not come back")
         if self._is_withdrawn:
             raise WithdrawnError

@@ -32,7 +32,7 @@ class Committer:
         self,
         new_agent: Callable[[], DeliveryAgent],
         stuck: StuckMailboxes,
-        turns: Turns,
+        concurrency: int | None,
         patience_s: float,
         report: Report,
     ) -> None:
@@ -41,12 +41,12 @@ class Committer:
         Args:
             new_agent: makes an agent; a further one if a thread hangs.
             stuck: is told of mailboxes that hang.
-            turns: at mailboxes.
+            concurrency: deliveries to one mailbox at one time.
             patience_s: how long a call to the disk may take.
             report: writes a line of the log.
         """
         self._stuck = stuck
-        self._turns = turns
+        self._turns = Turns(concurrency, stuck)
         self._gathered: list[Entry] = []
         self._later = gevent.get_hub().loop.run_callback
         self._waiting = new_queue()
@@ -56,8 +56,8 @@ class Committer:
     def look(self) -> None:
         """See whether the thread gets on."""
         self._lanes.look()
-        if self._stuck.names:
-            self._turns.let_go(self._stuck.names)
+        if self._stuck.are_there:
+            self._turns.let_go()
 
     def deliver(self, job: Job) -> tuple[Outcome, ...]:
         """Have a message delivered; the greenlet waits, without a deadline.

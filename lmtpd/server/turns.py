@@ -47,16 +47,16 @@ class Turns:
             else:
                 del self._taken[mailbox]
 
-    def let_go(self, mailboxes: Collection[str]) -> None:
-        """These are stuck: those who wait for them hear so, one and all."""
-        for mailbox in mailboxes:
+    def let_go(self) -> None:
+        """Mailboxes are stuck: those who wait for them hear so, one and all."""
+        for mailbox in filter(self._stuck.holds, [*self._waiting]):
             while mailbox in self._waiting:
                 self._taken[mailbox] += 1
                 self._call(mailbox)
 
     def _take(self, mailbox: str) -> None:
         taken = self._taken.get(mailbox, 0)
-        if taken < self._most or mailbox in self._stuck.names:
+        if taken < self._most or self._stuck.holds(mailbox):
             self._taken[mailbox] = taken + 1
             return
         turn = Event()

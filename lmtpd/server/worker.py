@@ -32,7 +32,6 @@ from .committer import Committer
 from .entrance import Entrance
 from .threads import Threads
 from .transport import SocketTransport
-from .turns import Turns
 
 DISK_THREADS = 8
 """For what is too large for memory; deliveries have the Committer's thread."""
@@ -81,13 +80,10 @@ class Worker:
         self._greenlets = Pool()
         self._stopping = Event()
         self._acceptors: list[Acceptor] = []
-        self._stuck = StuckMailboxes()
-        self._turns = Turns(config.lmtp_mailbox_concurrency, self._stuck)
         self._services = build(
             Runtime(
                 offload=self._disk.run,
                 delivering=self._delivering,
-                stuck=self._stuck,
                 within=self._within,
                 new_event=Event,
                 spawn=gevent.spawn,
@@ -160,10 +156,11 @@ class Worker:
             raise TimeoutError from None
 
     def _delivering(
-        self, new_agent: Callable[[], DeliveryAgent]
+        self, new_agent: Callable[[], DeliveryAgent], stuck: StuckMailboxes
     ) -> Callable[[Job], tuple[Outcome, ...]]:
+        concurrency = self._config.lmtp_mailbox_concurrency
         patience_s = self._config.lmtp_mailbox_patience
-        committer = Committer(new_agent, self._stuck, self._turns, patience_s, self._log.line)
+        committer = Committer(new_agent, stuck, concurrency, patience_s, self._log.line)
         gevent.spawn(_repeat, patience_s / LOOKS_IN_PATIENCE, committer.look)
         return committer.deliver
 

@@ -35,6 +35,7 @@ def runtime(log: io.StringIO, *, is_stopping: bool = False) -> Runtime:
 
     def delivering(
         new_agent: Callable[[], DeliveryAgent],
+        _: StuckMailboxes,
     ) -> Callable[[Job], tuple[Outcome, ...]]:
         agent = new_agent()
         return lambda job: agent.deliver([job])[0]
@@ -42,7 +43,6 @@ def runtime(log: io.StringIO, *, is_stopping: bool = False) -> Runtime:
     return Runtime(
         offload,
         delivering,
-        StuckMailboxes(),
         within,
         threading.Event,
         lambda *_: None,

@@ -51,7 +51,9 @@ def test_a_mailbox_that_is_stuck_is_not_entered() -> None:
     assert progress.steps == 0
     assert stuck.remove("one") == {"alice", "bob"}
     progress.enter("alice")
-    assert stuck.names == {"bob"}
+    assert stuck.holds("bob")
+    assert stuck.are_there
     assert stuck.remove("two") == {"bob"}
     assert stuck.remove("never") == frozenset()
-    assert stuck.names == frozenset()
+    assert not stuck.holds("bob")
+    assert not stuck.are_there

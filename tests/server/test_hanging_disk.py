@@ -20,7 +20,9 @@ from tests.support.waiting import wait_for
 ALICE, BOB, STUCK = (f"{name}@example.org" for name in ("alice", "bob", "stuck"))
 DELIVERED = "250 2.0.0"
 MAILBOX_STUCK = "450 4.2.0"
-_SOON_S = 10.0
+_SOON_S = 20.0
+_PATIENCE_S = 2.0
+"""More than a true disk of a busy machine needs."""
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def hanging(folder: Path, call: str, **settings: object) -> Iterator[tuple[Serve
     """A server that hangs in the mailbox of STUCK as long as the file is there."""
     file = folder / "hangs"
     program = ("-m", "tests.support.hanging", call, "example.org/stuck", str(file))
-    defaults = {"lmtp_workers": 1, "lmtp_mailbox_patience": 0.5, "lmtp_commit": "fsync"}
+    defaults = {"lmtp_workers": 1, "lmtp_mailbox_patience": _PATIENCE_S, "lmtp_commit": "fsync"}
     server = Server(folder, program=program, **{**defaults, **settings})
     for address in (ALICE, BOB, STUCK):
         server.mailbox(address)
@@ -128,7 +130,7 @@ def test_one_that_has_gone_meanwhile_is_served_all_the_same(tmp_path: Path) -> N
 
 
 def test_it_stops_while_something_hangs(tmp_path: Path) -> None:
-    settings = {"lmtp_drain_timeout": 1, "lmtp_mailbox_patience": 0.2}
+    settings = {"lmtp_drain_timeout": 1, "lmtp_mailbox_patience": 1}
     with hanging(tmp_path, "create", **settings) as (server, file):
         file.touch()
         assert deliver(server, STUCK, content=message("x")) == [MAILBOX_STUCK]
@@ -199,7 +201,7 @@ begin("l", "x")
 begin("m", "x")
 assert heard() == ""
 stuck.add("group", ["x"])
-turns.let_go(["x", "nobody waits here"])
+turns.let_go()
 assert heard() == "lm"
 begin("n", "x")
 assert heard() == "n"
