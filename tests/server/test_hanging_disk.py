@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from lmtpd.server.lanes import MOST_LOST
 from tests.support.client import Client, stuffed
 from tests.support.messages import as_stored
 from tests.support.outcomes import status
@@ -127,6 +129,31 @@ def test_one_that_has_gone_meanwhile_is_served_all_the_same(tmp_path: Path) -> N
         wait_for(lambda: "mailbox-answers" in server.log, _SOON_S, "the thread to come back")
         assert stored(server, BOB) == as_sent(content)
         assert stored(server, STUCK) == []
+
+
+def test_when_all_threads_hang_mail_waits_and_comes(tmp_path: Path) -> None:
+    """There is an end of them, and then nobody is told anything that is not true."""
+    with (
+        hanging(tmp_path, "create", lmtp_mailbox_patience=1) as (server, file),
+        ThreadPoolExecutor(20) as pool,
+    ):
+        addresses = [f"stuck{number}@example.org" for number in range(MOST_LOST + 2)]
+        for address in addresses:
+            server.mailbox(address)
+        file.touch()
+        running = [pool.submit(deliver, server, one, content=message(one)) for one in addresses]
+        told = " mailbox-stuck "
+        wait_for(lambda: server.log.count(told) == MOST_LOST, 3 * _SOON_S, "all to hang")
+        other = pool.submit(deliver, server, ALICE, content=message("other"))
+        assert not wait([other], timeout=3.0).done
+        file.unlink()
+        assert other.result() == [DELIVERED]
+        heard = [one.result() for one in running]
+        wait_for(lambda: server.log.count("answers") == MOST_LOST, _SOON_S, "all to come back")
+        for address, (reply,) in zip(addresses, heard, strict=True):
+            assert reply in (DELIVERED, MAILBOX_STUCK)
+            assert stored(server, address) == as_sent(message(address)) * (reply == DELIVERED)
+        assert server.log.count(told) == MOST_LOST
 
 
 def test_it_stops_while_something_hangs(tmp_path: Path) -> None:
