@@ -24,6 +24,9 @@ from lmtpd.trust import TrustPolicy
 _SOCKET_PATH_OCTETS = 107
 """sun_path of unix(7), less its NUL."""
 
+_WORKER_S_LEAST = 1024**2
+"""Octets of memory: less would refuse what comes while a few messages are under way."""
+
 
 class Check(NamedTuple):
     """The keys that are compared, the one to blame first, and what is to be said; mostly ""."""
@@ -225,6 +228,13 @@ def _fails_open(config: Config) -> str:
     return f"every address of {names} is accepted while a hook is down" if names else ""
 
 
+def _little_memory(config: Config) -> str:
+    least = config.lmtp_workers * _WORKER_S_LEAST
+    if config.lmtp_memory_budget is None or config.lmtp_memory_budget >= least:
+        return ""
+    return f"is less than 1M for each of the {config.lmtp_workers} workers (lmtp-workers)"
+
+
 def _socket_path_too_long(config: Config) -> str:
     octets = len(os.fsencode(config.lmtp_socket_path or ""))
     if octets <= _SOCKET_PATH_OCTETS:
@@ -301,6 +311,7 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-ldap-starttls", "lmtp-ldap-url"), _tls_twice),
     Check(("lmtp-maildir-root",), _no_root),
     Check(("lmtp-verify-timeout", "lmtp-hook-timeout"), _hook_outlasts_chain),
+    Check(("lmtp-memory-budget", "lmtp-workers"), _little_memory),
     Check(("lmtp-socket-path",), _socket_path_too_long),
 )
 """What keeps lmtpd from starting."""

@@ -6,6 +6,7 @@ log. Unknown is 451 4.3.0: an unforeseen fault of ours must never bounce mail.
     Exception
      +- DeliveryError            what our own delivery code raises
          +- MailLoopError        554 5.4.6: the message was here before
+         +- MailboxStuckError    450 4.2.0: the disk does not answer there
          +- StoreError           451 4.3.5: the operator's to mend
              +- UnsafeMailboxError   a mailbox name that could leave the store
              +- LinkOutsideError     a symbolic link that does leave it
@@ -27,6 +28,10 @@ class DeliveryError(Exception):
 
 class MailLoopError(DeliveryError):
     """The message has been delivered to this recipient before, or passed on too often."""
+
+
+class MailboxStuckError(DeliveryError):
+    """An earlier delivery to the mailbox hangs in a call to the disk."""
 
 
 class StoreError(DeliveryError):
@@ -71,6 +76,8 @@ def reply_for(error: BaseException, quota_exceeded: Reply = replies.MAILBOX_FULL
     match error:
         case MailLoopError():
             return replies.MAIL_LOOP
+        case MailboxStuckError():
+            return replies.MAILBOX_STUCK
         case StoreError():
             return replies.STORE_MISCONFIGURED
         case OSError(errno=errno.EDQUOT):

@@ -12,6 +12,8 @@ from typing import ParamSpec, Protocol, TypeVar
 from .delivery.agent import DeliveryAgent, Job, Outcome
 from .delivery.duplicates import Unconfirmed
 from .delivery.message import Message
+from .delivery.room import Room
+from .delivery.stuck import StuckMailboxes
 from .log import Log
 from .protocol.envelope import TlsInfo
 from .protocol.extensions import Extensions
@@ -92,8 +94,12 @@ class Services:
     agent: DeliveryAgent
     deliver: Callable[[Job], tuple[Outcome, ...]]
     """Has the agent deliver, together with what else is ready; waits for the outcomes."""
+    stuck: StuckMailboxes
+    """Mailboxes where the disk does not answer."""
     unconfirmed: Unconfirmed
     """Is told whether the client has heard of an Outcome."""
+    room: Room
+    """Says at MAIL whether one more message can be taken."""
     new_message: Callable[[bool, Callable[[], bytes]], Message]
     """An empty message: whether it is BINARYMIME, and what gives the fields for its file."""
     new_id: Callable[[], str]
@@ -109,8 +115,11 @@ class Runtime:
     """What the process offers to those who build Services."""
 
     offload: Offload
-    delivering: Callable[[DeliveryAgent], Callable[[Job], tuple[Outcome, ...]]]
-    """Gives an agent its thread; what is returned hands it a message and waits."""
+    delivering: Callable[
+        [Callable[[], DeliveryAgent], StuckMailboxes], Callable[[Job], tuple[Outcome, ...]]
+    ]
+    """Gives an agent its thread; where that hangs, it makes another agent and notes the mailbox.
+    What is returned hands a message over and waits."""
     within: Deadline
     """Bounds the time of a hook."""
     new_event: Callable[[], Event]

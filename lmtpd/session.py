@@ -192,6 +192,11 @@ class Session:
     # One transaction.
 
     def _begin(self, mail: MailFrom) -> None:
+        refusal = self._services.room.refusal(mail.size)
+        if refusal:
+            self._log_no_room(mail, refusal)
+            self._say(refusal)
+            return
         self._envelope = Envelope(
             id=self._services.new_id(),
             reverse_path=mail.reverse_path,
@@ -207,8 +212,9 @@ class Session:
         address = rcpt.address.in_domain(self._services.default_domain)
         context = RcptContext(self._peer, envelope.reverse_path)
         verdict = self._services.verifier.verify(address, context)
-        reply = verdict.reply().about(address)
-        if verdict.is_accepted:
+        is_stuck = any(map(self._services.stuck.holds, verdict.mailboxes))
+        reply = (replies.MAILBOX_STUCK if is_stuck else verdict.reply()).about(address)
+        if verdict.is_accepted and not is_stuck:
             recipient = Recipient(address, verdict.mailboxes, rcpt.original)
             envelope.recipients.append(recipient)
         else:
@@ -225,6 +231,7 @@ class Session:
         if self._message.is_full:
             try:
                 self._services.offload(self._message.spill)
+                self._message.account()
             except (OSError, DeliveryError) as error:
                 self._fault = error
                 self._message.close()
@@ -267,6 +274,7 @@ class Session:
             message.finish()
             if message.file is not None:
                 self._services.offload(message.settle)
+                message.account()
         except (OSError, DeliveryError) as error:
             return tuple(agent.failure(one, error) for one in recipients)
         return self._services.deliver(Job(message, envelope, self._named_peer()))
@@ -376,6 +384,12 @@ class Session:
             recipient=address,
             reply=reply,
             cause=verdict.reason,
+        )
+
+    def _log_no_room(self, mail: MailFrom, reply: Reply) -> None:
+        sender = f"<{mail.reverse_path}>"
+        self._services.log.line(
+            "refused", peer=self._peer, sender=sender, size=mail.size, reply=reply
         )
 
     def _words(self, envelope: Envelope) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from .config import Config, ConfigError
 from .delivery.agent import DeliveryAgent, Job, Outcome
+from .delivery.budget import Budget
 from .delivery.commit import CommitMode, GroupCommit
 from .delivery.disk import Disk
 from .delivery.duplicates import Duplicates, Unconfirmed
@@ -17,7 +20,10 @@ from .delivery.homes import Homes, HomeStore
 from .delivery.layout import Layout, is_home
 from .delivery.maildir import MaildirStore
 from .delivery.message import Message
+from .delivery.mounts import mount_below
+from .delivery.room import LOOK_AT_DISK_S, Room
 from .delivery.store import MailboxStore
+from .delivery.stuck import StuckMailboxes
 from .delivery.tree import MaildirTree
 from .protocol import replies
 from .protocol.extensions import Extensions
@@ -165,6 +171,22 @@ def _checked(private: Homes) -> Homes:
     return private
 
 
+def _none_stuck(config: Config) -> StuckMailboxes:
+    root, layout = os.path.realpath(config.lmtp_maildir_root), Layout(config.lmtp_maildir_path)
+
+    def path_of(mailbox: str) -> str:
+        """Where it lies; of homes it would have to be asked, and they may hang."""
+        return "" if is_home(mailbox) else "/".join((root, *layout.parts(mailbox)))
+
+    return StuckMailboxes(path_of, partial(mount_below, root))
+
+
+def _share_of_memory(config: Config) -> int | None:
+    """A worker's; each counts its own, so that none waits for another."""
+    budget = config.lmtp_memory_budget
+    return None if budget is None else budget // config.lmtp_workers
+
+
 def _apart(deliver: _Deliver, deliver_to_homes: _Deliver) -> _Deliver:
     """Homes have a thread of their own: one that hangs, or NSS, stops no other mail."""
 
@@ -200,13 +222,27 @@ def services(
         return hook
 
     directories, private = tree(config, disk), homes(config)
+    budget = Budget(_share_of_memory(config))
+    room = Room(directories, config.lmtp_disk_reserve or 0, budget)
+    if config.lmtp_disk_reserve is not None:
+        room.look()
+        runtime.repeat(LOOK_AT_DISK_S, lambda: runtime.offload(room.look))
     asking = process(runtime.within, runtime.new_event, runtime.log.line)
     chain = verifier(config, directories, asking, noted, kept_up, private)
-    agent = _agent(config, store(config, directories), unconfirmed)
-    deliver = runtime.delivering(agent)
+
+    def new_agent() -> DeliveryAgent:
+        return _agent(config, store(config, directories), unconfirmed)
+
+    stuck = _none_stuck(config)
+    deliver = runtime.delivering(new_agent, stuck)
     if private:
-        in_homes = HomeStore(_checked(private), store(config, directories), config.lmtp_hostname)
-        deliver = _apart(deliver, runtime.delivering(_agent(config, in_homes, unconfirmed)))
+        checked = _checked(private)
+
+        def new_agent_for_homes() -> DeliveryAgent:
+            in_homes = HomeStore(checked, store(config, directories), config.lmtp_hostname)
+            return _agent(config, in_homes, unconfirmed)
+
+        deliver = _apart(deliver, runtime.delivering(new_agent_for_homes, stuck))
     return Services(
         host=config.lmtp_hostname,
         default_domain=config.lmtp_default_domain,
@@ -219,10 +255,12 @@ def services(
         ),
         verifier=chain,
         memory=Memory(guarded, rules_of(config)),
-        agent=agent,
+        agent=new_agent(),
         deliver=deliver,
+        stuck=stuck,
         unconfirmed=unconfirmed,
-        new_message=lambda is_binary, lead: Message(directories, lead, is_binary=is_binary),
+        room=room,
+        new_message=lambda is_binary, lead: Message(directories, lead, budget, is_binary=is_binary),
         # To be unique is enough, and it costs no system call; seeded anew in each worker.
         new_id=lambda: f"{random.getrandbits(64):016x}",
         name_of=names(config, runtime.spawn),

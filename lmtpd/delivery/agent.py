@@ -22,6 +22,7 @@ from . import trace
 from .commit import Failures, GroupCommit
 from .duplicates import Duplicates, key_of
 from .message import Message
+from .progress import Progress, WithdrawnError
 from .store import Delivery, MailboxStore, Place
 
 
@@ -96,18 +97,23 @@ class DeliveryAgent:
         self._clock = clock
         self._has_delivered_to = has_delivered_to
 
-    def deliver(self, jobs: Sequence[Job]) -> list[tuple[Outcome, ...]]:
+    def deliver(
+        self, jobs: Sequence[Job], progress: Progress | None = None
+    ) -> list[tuple[Outcome, ...]]:
         """Deliver messages together; for each, the outcomes in the order of RCPT.
 
         A mailbox that several recipients of a message reach gets one copy, the first one's. A list
         is all or nothing as far as the disk allows: its copies become visible only when each of
         them is durable, so that a retry after its 4xx doubles nothing.
+
+        Raises:
+            WithdrawnError: somebody else delivers them; nothing of them was published.
         """
-        begun = time.perf_counter()
-        copies = [self._copies(job) for job in jobs]
+        begun, progress = time.perf_counter(), progress or Progress()
+        copies = [self._copies(job, progress) for job in jobs]
         try:
             attempts = [each.attempts() for each in copies]
-            self._make_durable([one for each in attempts for one in each])
+            self._make_durable([one for each in attempts for one in each], progress)
         finally:
             for each in copies:
                 each.close()
@@ -127,14 +133,21 @@ class DeliveryAgent:
         reply = reply_for(error, self._quota_exceeded).about(recipient.address)
         return Outcome(recipient, reply, (), error, seconds)
 
-    def _copies(self, job: Job) -> _Copies:
-        fields = trace.TraceFields(job.envelope, job.peer, self._host, self._clock())
-        return _Copies(self._store, self._duplicates, job, fields, self._has_delivered_to)
+    def close(self) -> None:
+        """Let go of the store; nothing more will be delivered."""
+        self._store.close()
 
-    def _make_durable(self, attempts: Sequence[_Attempt]) -> None:
-        batches = self._commit.batches(one for each in attempts for one in each.deliveries)
+    def _copies(self, job: Job, progress: Progress) -> _Copies:
+        fields = trace.TraceFields(job.envelope, job.peer, self._host, self._clock())
+        return _Copies(self._store, self._duplicates, job, fields, progress, self._has_delivered_to)
+
+    def _make_durable(self, attempts: Sequence[_Attempt], progress: Progress) -> None:
+        deliveries = (one for each in attempts for one in each.deliveries)
+        batches = self._commit.batches(deliveries, progress.reach)
         for batch in batches:
             _note(attempts, batch.sync())
+        if not progress.claim():
+            raise WithdrawnError
         for batch in batches:
             _note(attempts, batch.publish(_wanted(attempts)))
         wanted = _wanted(attempts)
@@ -181,6 +194,7 @@ class _Copies:
         duplicates: Duplicates,
         job: Job,
         fields: trace.TraceFields,
+        progress: Progress,
         has_delivered_to: bool,
     ) -> None:
         self._store = store
@@ -188,6 +202,7 @@ class _Copies:
         self._digest = job.message.digest() if duplicates.are_found else b""
         self._job = job
         self._fields = fields
+        self._progress = progress
         self._has_delivered_to = has_delivered_to
         self._made: dict[Place, Delivery] = {}
         self._there: dict[Place, str] = {}
@@ -204,13 +219,19 @@ class _Copies:
     def _attempt(self, recipient: Recipient) -> _Attempt:
         had, key = len(self._made), self._key(recipient)
         try:
-            places = dict.fromkeys(map(self._store.locate, recipient.mailboxes))
+            places = {self._located(mailbox): mailbox for mailbox in recipient.mailboxes}
             # All are looked for before the key is held to be of this very delivery.
-            lacking = [place for place in places if not self._has_copy(place, key)]
+            lacking = [
+                place
+                for place, mailbox in places.items()
+                if not self._has_copy(place, mailbox, key)
+            ]
             if key and lacking:
                 self._duplicates.add(key)
             for place in lacking:
+                self._progress.enter(places[place])
                 self._made[place] = self._copy(place, recipient, key)
+                self._progress.made(self._made[place], places[place])
             deliveries = tuple(self._made[place] for place in places if place in self._made)
             there = tuple(self._there[place] for place in places if place in self._there)
             return _Attempt(recipient, deliveries, None, key, there)
@@ -224,10 +245,15 @@ class _Copies:
             return b""
         return key_of(str(recipient.address), self._job.envelope.reverse_path, self._digest)
 
-    def _has_copy(self, place: Place, key: bytes) -> bool:
+    def _located(self, mailbox: str) -> Place:
+        self._progress.enter(mailbox)
+        return self._store.locate(mailbox)
+
+    def _has_copy(self, place: Place, mailbox: str, key: bytes) -> bool:
         """Whether this message has brought one, or its repetition before."""
         if place in self._made or place in self._there:
             return True
+        self._progress.enter(mailbox)
         name = self._duplicates.find(place, key) if key else ""
         if name:
             self._there[place] = name

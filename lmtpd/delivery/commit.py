@@ -27,6 +27,8 @@ _WEIGHT = 0.2
 """Of the newest measurement in the running mean."""
 
 Failures = dict[Delivery, Exception]
+Reach = Callable[[Sequence[Delivery]], object]
+"""Is told for which deliveries the next step is."""
 
 
 class CommitMode(enum.Enum):
@@ -48,15 +50,16 @@ class GroupCommit:
         self._seconds: dict[tuple[bool, int], float] = {}
         self._turn = 0
 
-    def batches(self, deliveries: Iterable[Delivery]) -> list[Batch]:
+    def batches(self, deliveries: Iterable[Delivery], reach: Reach = lambda _: None) -> list[Batch]:
         """One batch for each file system that the deliveries lie on."""
         by_device: dict[int, list[Delivery]] = {}
         for delivery in dict.fromkeys(deliveries):
             by_device.setdefault(delivery.device, []).append(delivery)
-        return [self._batch(group) for group in by_device.values()]
+        return [self._batch(group, reach) for group in by_device.values()]
 
-    def _batch(self, group: list[Delivery]) -> Batch:
+    def _batch(self, group: list[Delivery], reach: Reach) -> Batch:
         count = len(group)
+        reach(group)
         use_syncfs = self._prefers_syncfs(count) and group[0].can_sync_filesystem()
 
         def learn(seconds: float) -> None:
@@ -64,7 +67,7 @@ class GroupCommit:
             known = self._seconds.get(key, seconds / count)
             self._seconds[key] = known + _WEIGHT * (seconds / count - known)
 
-        return Batch(group, self._clock, learn, use_syncfs=use_syncfs)
+        return Batch(group, self._clock, learn, reach, use_syncfs=use_syncfs)
 
     def _prefers_syncfs(self, count: int) -> bool:
         if self._mode is not CommitMode.AUTO:
@@ -86,12 +89,14 @@ class Batch:
         deliveries: Sequence[Delivery],
         clock: Callable[[], float],
         learn: Callable[[float], None],
+        reach: Reach,
         *,
         use_syncfs: bool,
     ) -> None:
         self._deliveries = deliveries
         self._clock = clock
         self._learn = learn
+        self._reach = reach
         self._use_syncfs = use_syncfs
         self._spent = 0.0
 
@@ -101,7 +106,7 @@ class Batch:
         failures: Failures = {}
         if not (self._use_syncfs and self._sync_filesystem(self._deliveries)):
             for delivery in self._deliveries:
-                _attempt(delivery.sync, [delivery], failures)
+                self._attempt(delivery.sync, [delivery], failures)
         self._spent = self._clock() - begun
         return failures
 
@@ -114,7 +119,7 @@ class Batch:
         failures: Failures = {}
         going = [one for one in self._deliveries if one in wanted]
         for delivery in going:
-            _attempt(delivery.publish, [delivery], failures)
+            self._attempt(delivery.publish, [delivery], failures)
         moved = [one for one in going if one not in failures]
         if moved and not (self._use_syncfs and self._sync_filesystem(moved)):
             self._sync_folders(moved, failures)
@@ -123,6 +128,7 @@ class Batch:
 
     def _sync_filesystem(self, deliveries: Sequence[Delivery]) -> bool:
         """Whether it worked; if not, fsync says which delivery is hurt."""
+        self._reach(deliveries)
         try:
             deliveries[0].sync_filesystem()
         except OSError:
@@ -134,10 +140,20 @@ class Batch:
         for delivery in moved:
             by_folder.setdefault(delivery.folder, []).append(delivery)
         for members in by_folder.values():
-            _attempt(members[0].sync_folder, members, failures)
+            self._attempt(members[0].sync_folder, members, failures)
         for delivery in moved:
             if delivery in failures:
+                self._reach([delivery])
                 _take_back(delivery, failures[delivery])
+
+    def _attempt(
+        self, act: Callable[[], object], concerned: Sequence[Delivery], failures: Failures
+    ) -> None:
+        self._reach(concerned)
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - one delivery's fault is not the others'
+            failures.update(dict.fromkeys(concerned, error))
 
 
 def _take_back(delivery: Delivery, cause: Exception) -> None:
@@ -145,10 +161,3 @@ def _take_back(delivery: Delivery, cause: Exception) -> None:
         delivery.retract()
     except OSError as error:
         cause.add_note(f"it stays in new/ and comes twice, for taking it back failed: {error}")
-
-
-def _attempt(act: Callable[[], object], concerned: Sequence[Delivery], failures: Failures) -> None:
-    try:
-        act()
-    except Exception as error:  # noqa: BLE001 - one delivery's fault is not the others'
-        failures.update(dict.fromkeys(concerned, error))

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import functools
+import math
 import os
 import posix  # os.close is gevent's once that has patched; it looks for waiting greenlets
 import re
@@ -56,6 +57,11 @@ def _copy_range(source: int, offset: int, size: int, target: int) -> int:
     return os.write(target, os.pread(source, min(size, _READ_OCTETS), offset))
 
 
+def _link(descriptor: int, name: str, parent: int) -> None:
+    # With a directory given, os.link() follows what it finds in /proc; without, it does not.
+    os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=parent, follow_symlinks=True)
+
+
 class Disk:
     """The operating system. Each method raises OSError as its call does."""
 
@@ -92,6 +98,12 @@ class Disk:
     def is_mount_point(self, directory: int) -> bool:
         """Whether another file system begins at this directory."""
         return os.stat("..", dir_fd=directory).st_dev != os.fstat(directory).st_dev
+
+    def free(self, directory: int) -> tuple[float, float]:
+        """Octets and files that the file system still takes; no end of them if it does not say."""
+        status = os.fstatvfs(directory)
+        octets = status.f_bavail * status.f_frsize if status.f_blocks else math.inf
+        return octets, status.f_favail if status.f_files else math.inf
 
     def names(self, directory: int) -> list[str]:
         """What is in it."""
@@ -158,16 +170,19 @@ class Disk:
 
     def link_unnamed(self, descriptor: int, name: str, parent: int) -> None:
         """Give a file without a name one."""
-        # With a directory given, os.link() follows what it finds in /proc; without, it does not.
-        os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=parent, follow_symlinks=True)
+        _link(descriptor, name, parent)
 
     def duplicate(self, descriptor: int) -> int:
         """A second descriptor of an open file."""
         return os.dup(descriptor)
 
-    def link(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
-        """A second name for a file; a link itself is not followed."""
-        os.link(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent, follow_symlinks=False)
+    def link(self, descriptor: int, name: str, parent: int) -> None:
+        """A second name for a file.
+
+        By its descriptor: whoever can write in its directory may have put another file behind the
+        first name, and would have it delivered to others as theirs.
+        """
+        _link(descriptor, name, parent)
 
     def rename(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
         """Move within one file system, in one step for all who look."""

@@ -186,6 +186,7 @@ class HomeDisk(Disk):
     identity = _as_user(Disk.identity)
     is_plain_directory = _as_user(Disk.is_plain_directory)
     is_mount_point = _as_user(Disk.is_mount_point)
+    free = _as_user(Disk.free)
     create = _as_user(Disk.create)
     write = _as_user(Disk.write)
     copy = _as_user(Disk.copy)

@@ -191,6 +191,14 @@ class HomeStore:
             self._opened[self._used.pop()].store.rest()
         most = 0 if self._are_scarce else self._most_open
         self._are_scarce = False
+        self._keep(most)
+
+    def close(self) -> None:
+        """Close all of them, and the other store."""
+        self._others.close()
+        self._keep(0)
+
+    def _keep(self, most: int) -> None:
         while len(self._opened) > most:
             self._outdated.append(self._opened.popitem(last=False)[1])
         while self._outdated:

@@ -211,13 +211,17 @@ class MaildirDelivery:
         """Whether it is made with the rights that this disk has."""
         return self._disk is disk
 
-    def linked_into(self, maildir: OpenMaildir, name: str) -> MaildirDelivery:
+    def linked_into(self, maildir: OpenMaildir, name: str) -> MaildirDelivery | None:
         """The same octets in another maildir, under a name of its own; as durable as this delivery.
+
+        None for a delivery that is itself a second name.
 
         Raises:
             OSError: the file system makes no link.
         """
-        self._disk.link(self._name, self._maildir.tmp, name, maildir.tmp)
+        if self._file is None:
+            return None
+        self._disk.link(self._file, name, maildir.tmp)
         return MaildirDelivery(self._disk, maildir, name, None, self._sizes, self)
 
     def write(self, fields: bytes, message: Message) -> None:

@@ -13,28 +13,37 @@ from contextlib import suppress
 
 from ..protocol.data import NewlineConverter
 from . import trace
+from .budget import Budget
 from .sizes import Sizes
 from .tree import MaildirTree
-
-PIECE_OCTETS = 256 * 1024
-"""What one message may hold in memory."""
 
 
 class Message:
     """Octets in; then content with its header, sizes, and maybe a file."""
 
-    def __init__(self, tree: MaildirTree, lead: Callable[[], bytes], *, is_binary: bool) -> None:
+    def __init__(
+        self,
+        tree: MaildirTree,
+        lead: Callable[[], bytes],
+        budget: Budget | None = None,
+        *,
+        is_binary: bool,
+    ) -> None:
         """An empty message.
 
         Args:
             tree: where the file is made if one is needed.
             lead: the trace fields that the file begins with; called when it is made.
+            budget: of the memory that all messages share; without one each has its full piece.
             is_binary: BODY=BINARYMIME is stored octet for octet (RFC 3030 3); all else gets LF.
         """
         self._tree = tree
         self._make_lead = lead
         self._converter = None if is_binary else NewlineConverter()
         self._memory = bytearray()
+        self._budget = budget or Budget()
+        self._held = 0
+        """What the budget knows of."""
         self._has_begun = False
         self.header = b""
         """The header section, as far as the first piece holds it."""
@@ -49,6 +58,7 @@ class Message:
         self.content = b""
         """What is to be delivered, where there is no file; when it is complete."""
         self._hash = hashlib.sha256()
+        self._keepers = 1
 
     @property
     def size(self) -> int:
@@ -58,20 +68,28 @@ class Message:
     @property
     def is_full(self) -> bool:
         """The memory's share is used up: `spill` is due, on a thread that may wait."""
-        return len(self._memory) >= PIECE_OCTETS
+        return len(self._memory) >= self._budget.piece_octets
 
     def is_in(self, tree: MaildirTree) -> bool:
         """Whether its file, if there is one, lies below this root."""
         return self._tree is tree
 
     def digest(self) -> bytes:
-        """SHA-256 of the content, for one that is complete; to be asked for once."""
-        self._hash.update(self.content)
-        return self._hash.digest()
+        """SHA-256 of the content, for one that is complete."""
+        whole = self._hash.copy()
+        whole.update(self.content)
+        return whole.digest()
 
     def append(self, data: bytes) -> None:
         """Add content as it came off the wire."""
         self._memory += self._converter.feed(data) if self._converter else data
+        self.account()
+
+    def account(self) -> None:
+        """Tell the budget what is held, on the event loop: after a thread has changed it."""
+        held = len(self._memory) + len(self.content)
+        self._budget.change(held - self._held)
+        self._held = held
 
     def spill(self) -> None:
         """Move what is in memory to the file.
@@ -110,10 +128,18 @@ class Message:
             if self.can_be_named:
                 self._tree.disk.sync(self.file)
 
+    def keep(self) -> None:
+        """One more has to close it before it is gone: a thread that may still read its file."""
+        self._keepers += 1
+
     def close(self) -> None:
         """Let go of memory and file; a fault of a file without a name hurts nobody any more."""
+        self._keepers -= 1
+        if self._keepers > 0:
+            return
         self._memory.clear()
         self.content = b""
+        self.account()
         descriptor, self.file = self.file, None
         if descriptor is not None:
             with suppress(OSError):

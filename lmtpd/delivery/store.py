@@ -79,3 +79,6 @@ class MailboxStore(Protocol):
 
     def rest(self) -> None:
         """No delivery is under way: what was kept open for the next ones may be given back."""
+
+    def close(self) -> None:
+        """No delivery is under way, and none will come."""

@@ -6,11 +6,15 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from .disk import UNNAMED
 
 ABANDONED_SECONDS = 36 * 3600
 """The Maildir author's age: by then no delivery can still be writing."""
+
+DEEPEST = 50
+"""Directories below the root: whoever nests a thousand must not end the sweeping of the others."""
 
 
 def sweep(root: str, older_than_s: float = ABANDONED_SECONDS) -> int:
@@ -26,31 +30,43 @@ def sweep(root: str, older_than_s: float = ABANDONED_SECONDS) -> int:
         How many files were removed.
     """
     oldest = time.time() - older_than_s
-    removed = sum(_remove_abandoned(path, oldest) for path in _tmp_directories(root))
-    return removed + _remove_abandoned(root, oldest, UNNAMED)
+    root = os.path.realpath(root)  # a link there is the operator's own
+    removed = sum(_sweep_below(root, oldest))
+    with suppress(OSError), _opened(root) as directory:
+        removed += _remove_all_abandoned(directory, oldest, UNNAMED)
+    return removed
 
 
-def _tmp_directories(root: str) -> Iterator[str]:
-    for path, names, _ in os.walk(root, followlinks=False):
-        if {"tmp", "new", "cur"}.issubset(names):
-            yield os.path.join(path, "tmp")  # noqa: PTH118
-            # Messages are files: their directories hold nothing to look for.
-            names[:] = [name for name in names if name not in ("tmp", "new", "cur")]
+def _sweep_below(root: str, oldest: float) -> Iterator[int]:
+    """How many went out of each tmp/.
+
+    By descriptor, never by path: whoever can write in one mailbox could put a link in the place of
+    a folder meanwhile, and have another's tmp/ swept, or /tmp.
+    """
+    with suppress(OSError):
+        for path, names, _, directory in os.fwalk(root):
+            if {"tmp", "new", "cur"}.issubset(names):
+                with suppress(OSError), _opened("tmp", directory) as tmp:
+                    yield _remove_all_abandoned(tmp, oldest)
+                # Messages are files: their directories hold nothing to look for.
+                names[:] = [name for name in names if name not in ("tmp", "new", "cur")]
+            if path.removeprefix(root).count("/") >= DEEPEST:
+                names.clear()
 
 
-def _remove_abandoned(path: str, oldest: float, prefix: str = "") -> int:
+@contextmanager
+def _opened(path: str, parent: int | None = None) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    directory = os.open(path, flags, dir_fd=parent)
     try:
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        names = os.listdir(directory)  # noqa: PTH208 - by descriptor
-        found = [one for one in names if one.startswith(prefix)]
-        return sum(remove_abandoned(directory, one, oldest) for one in found)
-    except OSError:
-        return 0
+        yield directory
     finally:
         os.close(directory)
+
+
+def _remove_all_abandoned(directory: int, oldest: float, prefix: str = "") -> int:
+    names = os.listdir(directory)
+    return sum(remove_abandoned(directory, one, oldest) for one in names if one.startswith(prefix))
 
 
 def remove_abandoned(directory: int, name: str, oldest: float) -> bool:

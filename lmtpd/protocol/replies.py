@@ -34,6 +34,8 @@ MAIL_OK = Reply(250, "2.1.0", ("Sender ok",))
 MAIL_TWICE = Reply(503, "5.5.1", ("A transaction is open already, say RSET first",))
 BAD_SENDER = Reply(501, "5.1.7", ("Sender address is malformed",))
 SENDER_NEEDS_SMTPUTF8 = Reply(553, "5.6.7", ("Address beyond ASCII needs SMTPUTF8",))
+STORAGE_LOW = Reply(452, "4.3.1", ("Mail system storage is down to lmtp-disk-reserve",))
+MEMORY_SPENT = Reply(452, "4.3.1", ("Messages under way take all of lmtp-memory-budget",))
 TOO_LARGE = Reply(552, "5.3.4", ("Message is larger than lmtp-max-message-size",))
 
 # RCPT: RFC 5321 3.3, RFC 2033 4.2; the verdicts of lmtpd.recipients.
@@ -45,6 +47,7 @@ TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", ("Too many recipients in one transacti
 UNKNOWN_RECIPIENT = Reply(550, "5.1.1", ("No such mailbox here",))
 REJECTED = Reply(550, "5.7.1", ("Recipient does not take this message",))
 MAILBOX_FULL = Reply(452, "4.2.2", ("Mailbox is full",))
+MAILBOX_STUCK = Reply(450, "4.2.0", ("Mailbox does not answer just now, try again later",))
 VERIFICATION_FAILED = Reply(451, "4.4.3", ("Recipient cannot be verified just now",))
 
 # DATA and BDAT: RFC 5321 4.1.1.4, RFC 2033 4.2, RFC 3030 2.

@@ -9,61 +9,103 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias, cast
+from typing import cast
 
 import gevent
 from gevent.event import AsyncResult
 
 from ..delivery.agent import DeliveryAgent, Job, Outcome
+from ..delivery.stuck import StuckMailboxes
+from ..recipients.process import Report
+from .lanes import Answer, Entry, Group, Lane, Lanes
 from .threads import Returns, new_queue, start_thread
+from .turns import Turns
 
 MOST_TOGETHER = 200
 """Messages in one group: beyond that the first would wait for the last."""
 
-_Answer: TypeAlias = "AsyncResult[tuple[Outcome, ...]]"
-
 
 class Committer:
-    """One agent's thread."""
+    """One kind of agent, and its thread."""
 
-    def __init__(self, agent: DeliveryAgent) -> None:
-        self._agent = agent
-        self._gathered: list[tuple[Job, _Answer]] = []
+    def __init__(
+        self,
+        new_agent: Callable[[], DeliveryAgent],
+        stuck: StuckMailboxes,
+        concurrency: int | None,
+        patience_s: float,
+        report: Report,
+    ) -> None:
+        """A thread that waits for messages.
+
+        Args:
+            new_agent: makes an agent; a further one if a thread hangs.
+            stuck: is told of mailboxes that hang.
+            concurrency: deliveries to one mailbox at one time.
+            patience_s: how long a call to the disk may take.
+            report: writes a line of the log.
+        """
+        self._stuck = stuck
+        self._turns = Turns(concurrency, stuck)
+        self._gathered: list[Entry] = []
         self._later = gevent.get_hub().loop.run_callback
         self._waiting = new_queue()
         self._returns = Returns()
-        start_thread(self._work, ())
+        self._lanes = Lanes(new_agent, self._start, self._again, stuck, patience_s, report)
+
+    def look(self) -> None:
+        """See whether the thread gets on."""
+        self._lanes.look()
+        if self._stuck.are_there:
+            self._turns.let_go()
 
     def deliver(self, job: Job) -> tuple[Outcome, ...]:
         """Have a message delivered; the greenlet waits, without a deadline.
 
         There is none because the thread would go on and publish after we had said 451.
         """
-        answer: _Answer = AsyncResult()
-        self._gathered.append((job, answer))
-        if len(self._gathered) == 1:
-            self._later(self._hand_over)
-        return cast("tuple[Outcome, ...]", answer.get())
+        mailboxes = {each for one in job.envelope.recipients for each in one.mailboxes}
+        self._turns.take(mailboxes)
+        try:
+            answer: Answer = AsyncResult()
+            self._gathered.append((job, answer))
+            if len(self._gathered) == 1:
+                self._later(self._hand_over)
+            return cast("tuple[Outcome, ...]", answer.get())
+        finally:
+            self._turns.give(mailboxes)
 
     def _hand_over(self) -> None:
         """All that sessions have brought in one turn of the event loop wakes the thread once."""
         gathered, self._gathered = self._gathered, []
         self._waiting.put(gathered)
 
-    def _work(self) -> None:
-        while True:
-            group: list[tuple[Job, _Answer]] = self._waiting.get()
-            while len(group) < MOST_TOGETHER and not self._waiting.empty():
-                group += self._waiting.get()
-            self._deliver(group)
+    def _again(self, entries: Sequence[Entry]) -> None:
+        """What a thread that hangs had begun; the next one does it."""
+        self._waiting.put([*entries])
 
-    def _deliver(self, group: Sequence[tuple[Job, _Answer]]) -> None:
+    def _start(self, lane: Lane) -> None:
+        start_thread(self._work, (lane,))
+
+    def _work(self, lane: Lane) -> None:
+        while not lane.is_replaced:
+            entries: list[Entry] = self._waiting.get()
+            while len(entries) < MOST_TOGETHER and not self._waiting.empty():
+                entries += self._waiting.get()
+            lane.group = Group(entries, self._stuck)
+            self._deliver(lane.group, lane.agent)
+        lane.agent.close()
+
+    def _deliver(self, group: Group, agent: DeliveryAgent) -> None:
         settle: list[Callable[[], object]]
         try:
-            outcomes = self._agent.deliver([job for job, _ in group])
+            outcomes = agent.deliver([job for job, _ in group.entries], group.progress)
             settle = [
-                partial(answer.set, one) for (_, answer), one in zip(group, outcomes, strict=True)
+                partial(answer.set, one)
+                for (_, answer), one in zip(group.entries, outcomes, strict=True)
             ]
         except Exception as error:  # noqa: BLE001 - each session says what it must, we live on
-            settle = [partial(answer.set_exception, error) for _, answer in group]
-        self._returns.post(settle)
+            settle = [partial(answer.set_exception, error) for _, answer in group.entries]
+        if not group.progress.claim():
+            settle = [job.message.close for job, _ in group.entries]
+        self._returns.post([*settle, partial(self._lanes.end, group)])

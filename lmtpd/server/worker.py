@@ -18,6 +18,8 @@ from gevent.event import Event
 from gevent.pool import Pool
 
 from ..config import Config
+from ..delivery.agent import DeliveryAgent, Job, Outcome
+from ..delivery.stuck import StuckMailboxes
 from ..delivery.sweep import sweep
 from ..failures import told
 from ..log import Log
@@ -38,6 +40,8 @@ DISK_THREADS = 8
 """For what is too large for memory; deliveries have the Committer's thread."""
 VERIFIER_THREADS = 16
 """Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
+LOOKS_IN_PATIENCE = 8
+"""How often a thread that may hang is looked at."""
 SWEEP_SECONDS = 6 * 3600
 WARN_SECONDS = 24 * 3600
 """Between two warnings of a certificate that expires."""
@@ -84,7 +88,7 @@ class Worker:
         self._services = build(
             Runtime(
                 offload=self._disk.run,
-                delivering=lambda agent: Committer(agent).deliver,
+                delivering=self._delivering,
                 within=self._within,
                 new_event=Event,
                 spawn=gevent.spawn,
@@ -161,6 +165,15 @@ class Worker:
             if expired is not timeout:
                 raise
             raise TimeoutError from None
+
+    def _delivering(
+        self, new_agent: Callable[[], DeliveryAgent], stuck: StuckMailboxes
+    ) -> Callable[[Job], tuple[Outcome, ...]]:
+        concurrency = self._config.lmtp_mailbox_concurrency
+        patience_s = self._config.lmtp_mailbox_patience
+        committer = Committer(new_agent, stuck, concurrency, patience_s, self._log.line)
+        gevent.spawn(_repeat, patience_s / LOOKS_IN_PATIENCE, committer.look)
+        return committer.deliver
 
     # The end.
 

@@ -53,3 +53,19 @@ class LimitSettings:
         "How long transactions may go on after the order to stop.",
         _LIMITS,
     )
+    lmtp_memory_budget: int | None = setting(
+        "256M",
+        values.optional(between(1024**2, 2**50, values.octets)),
+        "What all messages together may hold in memory, in equal shares for the workers. When half"
+        " of it is held, messages move to the disk from 64K on instead of 256K; when all of it is,"
+        " new transactions hear 452 4.3.1, and those that are running finish. `none`: no limit.",
+        _LIMITS,
+    )
+    lmtp_disk_reserve: int | None = setting(
+        "100M",
+        values.optional(between(0, 2**60, values.octets)),
+        "What MAIL leaves free on the file system of lmtp-maildir-root, less the SIZE that it"
+        " names: below that, or below 100 files, it hears 452 4.3.1. `none`: the disk may be"
+        " filled to the end.",
+        _LIMITS,
+    )

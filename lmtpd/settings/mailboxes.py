@@ -59,6 +59,20 @@ class MailboxSettings:
         " all (where the file system can), or what costs less at the moment, `auto`.",
         _STORE,
     )
+    lmtp_mailbox_concurrency: int | None = setting(
+        "20",
+        values.optional(between(1, 1_000_000, values.number)),
+        "Deliveries to one mailbox at one time, in each worker; further ones wait for their turn,"
+        " so that a flood for one mailbox does not keep others waiting. `none`: no limit.",
+        _STORE,
+    )
+    lmtp_mailbox_patience: float = setting(
+        "30",
+        between(0.1, _DAY_S, values.seconds),
+        "How long one call to the disk may take. After that mail for the mailbox where it hangs"
+        " hears 450 4.2.0 at once, until the call returns, and all other mail goes on.",
+        _STORE,
+    )
     lmtp_repetition_window: float = setting(
         "24h",
         between(0.0, 30 * _DAY_S, values.seconds),

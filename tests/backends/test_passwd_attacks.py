@@ -7,12 +7,10 @@ directory that all may write to: there the kernel would let it happen, and only 
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from tests.support.homes import (
     status_of,
 )
 from tests.support.messages import as_stored
+from tests.support.racer import Racer
 from tests.support.server import Server
 from tests.support.strict_load import message
 
@@ -219,42 +218,6 @@ def test_a_maildir_full_of_names_stops_nobody(scene: Scene) -> None:
 
 
 # And while he is at it.
-
-
-_PEACE_EVERY = 300
-_PEACE_S = 0.02
-"""Without it he can win every time, and nothing would be promised that could be lost."""
-
-
-class Racer:
-    """Swaps a directory for a link and back, as fast as he can, and takes breath now and then."""
-
-    def __init__(self, path: Path, target: Path, *, comes_back: bool) -> None:
-        """Args:
-        path: of the directory, which somebody else may make again at any moment.
-        target: of the link.
-        comes_back: the same directory; else it goes away, and with it what is in it.
-        """
-        self._path = path
-        self._target = target
-        self._comes_back = comes_back
-        self._numbers = itertools.count()
-
-    def turn(self) -> None:
-        number = next(self._numbers)
-        if number % _PEACE_EVERY == 0:
-            time.sleep(_PEACE_S)
-        aside = self._path.with_name(f"aside{number}")
-        self._path.parent.mkdir(exist_ok=True)
-        with suppress(FileNotFoundError):
-            self._path.rename(aside)
-        with suppress(FileExistsError):
-            self._path.symlink_to(self._target)
-            self._path.unlink()
-        if self._comes_back:
-            # Where the server was quicker, its directory stays, and the other one too.
-            with suppress(OSError):
-                aside.rename(self._path)
 
 
 @pytest.mark.parametrize("where", ["Maildir", "Maildir/new", "Maildir/tmp"])

@@ -217,7 +217,11 @@ def small(kind: str, folder: Path) -> Iterator[tuple[SmallDisk, Connection]]:
     with SmallDisk(kind, folder) as disk:
         for name in ("first", "alice"):
             (disk.seen / "example.org" / name).mkdir(parents=True)
-        settings = {"lmtp_maildir_root": disk.path, "lmtp_dns": False}
+        settings = {
+            "lmtp_maildir_root": disk.path,
+            "lmtp_dns": False,
+            "lmtp_disk_reserve": "none",
+        }
         with (
             Server(folder, prefix=disk.prefix(), **settings) as server,
             Connection(server.port, lambda: 0) as connection,

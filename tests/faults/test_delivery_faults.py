@@ -446,9 +446,9 @@ def test_the_calls_are_known(name: str, way: str, tmp_path: Path) -> None:
 
 
 def test_every_call_is_made_by_some_delivery() -> None:
-    """But for what the verification of recipients asks."""
+    """But for what the verification of recipients asks, and MAIL."""
     made = {kind for name, way in CASES for kind in expected_calls(name, way)}
-    assert made == set(KINDS) - {"is_plain_directory"}
+    assert made == set(KINDS) - {"is_plain_directory", "free"}
 
 
 @pytest.mark.parametrize(

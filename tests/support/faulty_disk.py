@@ -28,6 +28,7 @@ KINDS = (
     "identity_at",
     "is_plain_directory",
     "is_mount_point",
+    "free",
     "names",
     "create",
     "create_unnamed",
@@ -108,6 +109,8 @@ class FaultyDisk(Disk):
         self.faults: list[Fault] = []
         self.is_mounted: bool | None = None
         """What is answered to is_mount_point; None is the truth."""
+        self.is_free: tuple[float, float] | None = None
+        """What is answered to free; None is the truth."""
         self._root = Path()
         self._places: dict[int, str] = {}
 
@@ -164,6 +167,10 @@ class FaultyDisk(Disk):
         self._write_down("is_mount_point", self.place(directory))
         return super().is_mount_point(directory) if self.is_mounted is None else self.is_mounted
 
+    def free(self, directory: int) -> tuple[float, float]:
+        self._write_down("free", self.place(directory))
+        return super().free(directory) if self.is_free is None else self.is_free
+
     def names(self, directory: int) -> list[str]:
         self._write_down("names", self.place(directory))
         return super().names(directory)
@@ -219,9 +226,9 @@ class FaultyDisk(Disk):
         self._write_down("duplicate", place)
         return self._opened(super().duplicate(descriptor), place)
 
-    def link(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
-        self._write_down("link", self._below(new_parent, new))
-        super().link(old, old_parent, new, new_parent)
+    def link(self, descriptor: int, name: str, parent: int) -> None:
+        self._write_down("link", self._below(parent, name))
+        super().link(descriptor, name, parent)
 
     def rename(self, old: str, old_parent: int, new: str, new_parent: int) -> None:
         self._write_down("rename", self._below(new_parent, new))

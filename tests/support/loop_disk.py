@@ -14,6 +14,8 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +28,8 @@ _TMPFS_OPTIONS = "size=600m,mode=700"
 
 _FS_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
 _NO_LOG_FLUSH = 2
+_FIFREEZE = 0xC0045877  # _IOWR('X', 119, int)
+_FITHAW = 0xC0045878
 
 _GONE_S = 20.0
 
@@ -77,6 +81,20 @@ class LoopDisk:
         """The power fails, at the moment of this call; from any thread."""
         assert self._descriptor is not None
         fcntl.ioctl(self._descriptor, _FS_IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+
+    def show_at(self, place: Path) -> None:
+        """In the namespace it is at this directory too."""
+        self._namespace.run("mount", "--bind", str(self.path), str(place))
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Whoever changes anything on it hangs in the kernel until the end of this context."""
+        assert self._descriptor is not None
+        fcntl.ioctl(self._descriptor, _FIFREEZE, 0)
+        try:
+            yield
+        finally:
+            fcntl.ioctl(self._descriptor, _FITHAW, 0)
 
     def remount(self) -> None:
         """The power is back: what is on the disk is looked at anew. Nobody may use it meanwhile."""

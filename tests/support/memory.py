@@ -11,6 +11,7 @@ from lmtpd import config, wiring
 from lmtpd.delivery.agent import DeliveryAgent, Job, Outcome
 from lmtpd.delivery.disk import Disk
 from lmtpd.delivery.duplicates import Unconfirmed
+from lmtpd.delivery.stuck import StuckMailboxes
 from lmtpd.log import Log
 from lmtpd.protocol.envelope import Peer, TlsInfo
 from lmtpd.recipients.verdict import Verdict
@@ -32,7 +33,11 @@ def runtime(log: io.StringIO, *, is_stopping: bool = False) -> Runtime:
     def offload(function: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
         return function(*args, **kwargs)
 
-    def delivering(agent: DeliveryAgent) -> Callable[[Job], tuple[Outcome, ...]]:
+    def delivering(
+        new_agent: Callable[[], DeliveryAgent],
+        _: StuckMailboxes,
+    ) -> Callable[[Job], tuple[Outcome, ...]]:
+        agent = new_agent()
         return lambda job: agent.deliver([job])[0]
 
     return Runtime(

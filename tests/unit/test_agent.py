@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from lmtpd.delivery.duplicates import Duplicates, Unconfirmed
 from lmtpd.delivery.layout import Layout
 from lmtpd.delivery.maildir import MaildirStore
 from lmtpd.delivery.message import Message
+from lmtpd.delivery.progress import Progress, WithdrawnError
+from lmtpd.delivery.stuck import StuckMailboxes
 from lmtpd.delivery.tree import MaildirTree
 from lmtpd.failures import MailLoopError, UnsafeMailboxError
 from lmtpd.protocol import replies
@@ -381,6 +383,79 @@ def test_a_loop_is_one_recipients_own(server: Server) -> None:
     ]
     assert isinstance(outcomes[1].cause, MailLoopError)
     assert not [*server.copies("alice"), *server.leftovers()]
+
+
+class Watched(Progress):
+    """Whoever watches acts at one step, as another thread would at any moment."""
+
+    def __init__(self, act: Callable[[Progress], object], number: int) -> None:
+        super().__init__()
+        self._act = act
+        self._number = number
+        self.places: list[frozenset[str]] = []
+
+    def enter(self, mailbox: str) -> None:
+        super().enter(mailbox)
+        self._look()
+
+    def reach(self, copies: Sequence[object]) -> None:
+        super().reach(copies)
+        self._look()
+
+    def _look(self) -> None:
+        self.places.append(self.mailboxes())
+        if self.steps == self._number:
+            self._act(self)
+
+
+@pytest.mark.parametrize("is_spilled", [False, True], ids=["memory", "file"])
+@pytest.mark.parametrize("mode", [CommitMode.FSYNC, CommitMode.SYNCFS])
+def test_withdrawn_at_any_step(mode: CommitMode, is_spilled: bool, tmp_path: Path) -> None:
+    """Either nothing of it is there, and somebody else delivers it; or it is not to be had."""
+    ends, everyone = [], ("alice", "bob", "carol")
+    for number in range(1, 100):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        server = Server(folder, mode=mode)
+        job = server.job(ALICE, TEAM, CAROL, is_spilled=is_spilled)
+        job.message.keep()
+        watched = Watched(Progress.withdraw, number)
+        try:
+            (outcomes,) = server.agent.deliver([job], watched)
+        except WithdrawnError:
+            assert [server.copies(name) for name in everyone] == [[], [], []]
+            assert server.leftovers() == []
+            job.message.close()
+            (outcomes,) = server.agent.deliver([job])
+        else:
+            job.message.close()
+        job.message.close()
+        assert said(outcomes) == [delivered(one) for one in (ALICE, TEAM, CAROL)]
+        assert [len(server.copies(name)) for name in everyone] == [1, 1, 1]
+        server.agent.close()
+        assert server.disk.kept_open() == []
+        ends.append(watched.claim())
+        if watched.steps < number:
+            break
+    assert sorted(ends) == ends, "from some step on it is claimed"
+    assert {*ends} == {False, True}
+    assert watched.places[:2] == [{"alice@example.org"}] * 2
+    assert {"carol@example.org"} in watched.places
+
+
+def test_a_mailbox_that_is_stuck_hurts_nobody_else(server: Server) -> None:
+    stuck = StuckMailboxes()
+    stuck.add("another delivery", ["bob@example.org"])
+    job = server.job(BOB, ALICE, TEAM)
+    (outcomes,) = server.agent.deliver([job], Progress(stuck))
+    job.message.close()
+    assert said(outcomes) == [
+        replies.MAILBOX_STUCK.about(BOB.address),
+        delivered(ALICE),
+        replies.MAILBOX_STUCK.about(TEAM.address),
+    ]
+    assert len(server.copies("alice")) == 1
+    assert not [*server.copies("bob"), *server.leftovers()]
 
 
 def test_too_many_hops(server: Server) -> None:

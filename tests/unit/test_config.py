@@ -249,6 +249,10 @@ def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
             {"lmtp-verify-timeout": "5"},
             "--lmtp-verify-timeout: is less than the 10 s of one hook (lmtp-hook-timeout)",
         ),
+        (
+            {"lmtp-memory-budget": "3M", "lmtp-workers": "4"},
+            "--lmtp-memory-budget: is less than 1M for each of the 4 workers (lmtp-workers)",
+        ),
         ({"lmtp-socket-path": "/" + "s" * 107}, "at most 107 octets, this one 108"),
         ({"lmtp-tls-only": "true", "lmtp-cert-path": "\0"}, "control character in it ('\\x00')"),
     ],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -372,17 +374,32 @@ def test_plain_directories(disk: Disk, tmp_path: Path) -> None:
         disk.is_plain_directory(str(tmp_path / "file" / "below"))
 
 
+def test_what_is_free(disk: Disk, parent: int, tmp_path: Path) -> None:
+    octets, files = disk.free(parent)
+    usage = shutil.disk_usage(tmp_path)
+    assert 0 < octets <= usage.total
+    assert files > 0
+
+
+@pytest.mark.parametrize("path", ["/proc", "/sys"])
+def test_a_file_system_that_does_not_say_what_is_free_has_no_end(path: str, disk: Disk) -> None:
+    root = disk.open_root(Path(path))
+    assert disk.free(root) == (math.inf, math.inf)
+    disk.close(root)
+
+
 def test_a_second_name(disk: Disk, parent: int, tmp_path: Path) -> None:
+    """Of the file that is open, whatever its first name stands for by now."""
     (tmp_path / "d").mkdir()
-    (tmp_path / "f").write_bytes(b"x")
-    (tmp_path / "to-f").symlink_to("f")
     directory = disk.open_directory("d", parent)
-    disk.link("f", parent, "g", directory)
-    disk.link("to-f", parent, "h", directory)
-    assert (tmp_path / "d" / "g").samefile(tmp_path / "f")
-    assert (tmp_path / "d" / "h").is_symlink(), "the link itself has two names, not its target"
+    file = disk.create("f", parent)
+    (tmp_path / "f").rename(tmp_path / "aside")
+    (tmp_path / "f").symlink_to("/etc/passwd")
+    disk.link(file, "g", directory)
+    assert (tmp_path / "d" / "g").samefile(tmp_path / "aside")
     with pytest.raises(FileExistsError):
-        disk.link("f", parent, "g", directory)
+        disk.link(file, "g", directory)
+    disk.close(file)
     disk.close(directory)
 
 

@@ -9,6 +9,7 @@ import pytest
 from lmtpd.failures import (
     DeliveryError,
     LinkOutsideError,
+    MailboxStuckError,
     MailLoopError,
     StoreError,
     StoreVanishedError,
@@ -42,6 +43,7 @@ def test_every_errno(number: int) -> None:
     ("error", "reply"),
     [
         (MailLoopError("x"), replies.MAIL_LOOP),
+        (MailboxStuckError("x"), replies.MAILBOX_STUCK),
         (StoreError("x"), replies.STORE_MISCONFIGURED),
         (UnsafeMailboxError("x"), replies.STORE_MISCONFIGURED),
         (LinkOutsideError("x"), replies.STORE_MISCONFIGURED),

@@ -45,6 +45,14 @@ def test_homes_and_others_get_their_copies(server: HomeServer) -> None:
     assert not list(server.maildir("dave").parent.glob("*"))
 
 
+def test_a_thread_that_ends_gives_back_all_that_it_kept_open(server: HomeServer) -> None:
+    assert all_delivered(server.deliver(ALICE, CAROL, BOB))
+    disks = (server.disk, *server.homes.disks.values())
+    assert all(disk.kept_open() for disk in disks if disk.calls)
+    server.agent.close()
+    assert [disk.kept_open() for disk in disks if disk.kept_open()] == []
+
+
 def test_where_it_is(server: HomeServer) -> None:
     home = str(server.home("alice"))
     place = str(os.geteuid()), home, "mail", "inbox"

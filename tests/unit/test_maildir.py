@@ -793,6 +793,47 @@ def test_where_no_link_can_be_made(
         assert len(files(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("trick", ["replaced", "link", "gone"])
+def test_whoever_can_write_in_one_mailbox_changes_no_copy_of_another(
+    trick: str, store: MaildirStore, tmp_path: Path
+) -> None:
+    """He has put a file of his own behind the name that the first copy has in his tmp/."""
+    with ExitStack() as opened:
+        source, _ = with_others(store, opened)
+        (name,) = files(tmp_path)
+        (tmp_path / name).unlink()
+        if trick == "replaced":
+            (tmp_path / name).write_bytes(b"forged")
+        elif trick == "link":
+            (tmp_path / name).symlink_to("/etc/passwd")
+        # A file without a name gets none: then there is a true copy.
+        assert store.begin_same(OTHERS[0], ID, source) is None
+    assert [one for one in files(tmp_path) if "/bob/" in one] == []
+
+
+def test_a_second_name_is_that_of_the_copy_itself(store: MaildirStore, tmp_path: Path) -> None:
+    """Its name was moved aside, and stands for another file now."""
+    with ExitStack() as opened:
+        source, _ = with_others(store, opened)
+        (name,) = files(tmp_path)
+        (tmp_path / name).rename(tmp_path / "aside")
+        (tmp_path / name).write_bytes(b"forged")
+        same = store.begin_same(OTHERS[0], ID, source)
+        assert same
+        opened.enter_context(closing(same))
+        for delivery in (source, same):
+            delivery.sync()
+        publish(same)
+    (copy,) = (one for one in files(tmp_path) if "/bob/" in one)
+    assert (tmp_path / copy).read_bytes() == b"Hi\n"
+
+
+def test_a_second_name_is_no_source_of_others(store: MaildirStore) -> None:
+    with ExitStack() as opened:
+        _, linked = with_others(store, opened, OTHERS[0])
+        assert store.begin_same(OTHERS[1], ID, linked[0]) is None
+
+
 def test_a_second_name_is_not_written_to(store: MaildirStore) -> None:
     with ExitStack() as opened:
         _, linked = with_others(store, opened, OTHERS[0])

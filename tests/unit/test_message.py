@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmtpd.delivery.message import PIECE_OCTETS, Message
+from lmtpd.delivery.budget import PIECE_OCTETS, TIGHT_PIECE_OCTETS, Budget
+from lmtpd.delivery.message import Message
 from lmtpd.delivery.tree import MaildirTree
 from lmtpd.failures import StoreVanishedError
 from tests.support.faulty_disk import Fault, FaultyDisk, open_descriptors
@@ -221,6 +222,56 @@ def test_tiny_pieces_cost_no_more_than_their_octets(tree: MaildirTree) -> None:
     message.close()
 
 
+# The memory that all share.
+
+
+def test_a_message_spills_sooner_when_memory_is_tight(tree: MaildirTree) -> None:
+    budget = Budget(4 * PIECE_OCTETS)
+    first, second = (Message(tree, bytes, budget, is_binary=True) for _ in range(2))
+    first.append(b"x" * (2 * PIECE_OCTETS + 1))
+    second.append(b"x" * (TIGHT_PIECE_OCTETS - 1))
+    assert not second.is_full
+    second.append(b"x")
+    assert second.is_full
+    first.close()
+    assert not second.is_full
+    second.close()
+    assert budget.held == 0
+
+
+@given(
+    steps=st.lists(
+        st.sampled_from(["append", "spill", "account", "close"]) | st.just("append"), max_size=12
+    ),
+    is_binary=st.booleans(),
+    is_finished=st.booleans(),
+)
+def test_all_that_was_held_is_given_back(
+    steps: list[str], is_binary: bool, is_finished: bool, shared_tree: MaildirTree
+) -> None:
+    """However it ends; and what is counted is what is there, once the event loop has looked."""
+    budget = Budget()
+    message = Message(shared_tree, bytes, budget, is_binary=is_binary)
+    for step in steps:
+        match step:
+            case "append":
+                message.append(b"\r\nx\r")
+            case "spill":
+                message.spill()
+            case "account":
+                message.account()
+                assert budget.held == len(message._memory)
+            case _:
+                message.close()
+    if is_finished:
+        message.finish()
+        message.settle()
+        message.account()
+        assert budget.held == len(message._memory) + len(message.content)
+    message.close()
+    assert budget.held == 0
+
+
 # The header.
 
 OLD = b"Return-Path: <old@example.com>\r\n"
@@ -425,6 +476,24 @@ def test_a_closed_message_holds_nothing(
     assert not message.is_full
     assert message.content == b""
     assert message.file is None
+
+
+def test_it_is_there_until_each_who_keeps_it_has_closed_it(tree: MaildirTree) -> None:
+    """A thread that hangs may read its file, whose number must not be another's by then."""
+    before = open_descriptors()
+    budget = Budget()
+    message = Message(tree, bytes, budget, is_binary=True)
+    message.append(b"x")
+    message.spill()
+    message.append(b"y")
+    message.keep()
+    message.close()
+    assert budget.held == 1
+    assert complete(message) == b"xy"
+    assert message.digest() == message.digest() == hashlib.sha256(b"xy").digest()
+    message.close()
+    assert budget.held == 0
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])

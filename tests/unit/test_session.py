@@ -26,6 +26,9 @@ _TO_DATA = (
 )
 
 
+_TEAM = b"RCPT TO:<team@example.org>\r\n"
+
+
 class Line:
     """A transport that plays a list: octets to receive, and errors to raise."""
 
@@ -209,6 +212,23 @@ class TestStopping:
         line = run(Going(_TO_DATA, b"Subject: half\r\n"), built)
         assert line.codes[-1] == 421
         assert not store.messages(root)
+
+
+def test_without_room_mail_is_refused_and_told(settings: dict[str, str], log: io.StringIO) -> None:
+    settings["lmtp-disk-reserve"] = "1000000G"
+    line = run(Line(_TO_DATA, b"QUIT\r\n"), services(settings, log))
+    assert line.codes == [220, 250, 452, 503, 503, 503, 221]
+    assert " refused peer=127.0.0.1 sender=<s@example.net> size=0 reply=" in log.getvalue()
+
+
+def test_a_mailbox_that_is_stuck_is_refused_at_rcpt(
+    settings: dict[str, str], log: io.StringIO
+) -> None:
+    built = services(settings, log)
+    built.stuck.add("a delivery", ["bob@example.org"])
+    line = run(Line(_TO_DATA, b"x\r\n.\r\nRSET\r\nMAIL FROM:<>\r\n", _TEAM), built)
+    assert line.codes == [220, 250, 250, 250, 450, 354, 250, 250, 250, 450]
+    assert replies.MAILBOX_STUCK.lines[0] in log.getvalue()
 
 
 class FullDisk(Disk):

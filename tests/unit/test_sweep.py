@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from lmtpd.delivery.disk import UNNAMED
 from lmtpd.delivery.sweep import ABANDONED_SECONDS, sweep
 from tests.support.faulty_disk import open_descriptors
 
@@ -85,6 +87,55 @@ def test_links_and_directories_stay(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp.iterdir()) == ["directory", "link", "pipe"]
     assert stat.S_ISLNK((tmp / "link").lstat().st_mode)
     assert victim.exists()
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can write in one mailbox could have a root server empty /tmp, or another's tmp/."""
+    folder = make_maildir(tmp_path / "store" / "mallory" / ".Sub")
+    own = make_file(folder / "tmp" / "x")
+    outside = make_maildir(tmp_path / "outside")
+    victim = make_file(outside / "tmp" / "x")
+    aside = folder.with_name("aside")
+    really_open = os.open
+
+    def open_a_moment_later(path: str, flags: int, **kwargs: int) -> int:
+        if str(path).endswith("tmp") and not aside.exists():
+            folder.rename(aside)
+            folder.symlink_to(outside)
+        return really_open(path, flags, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", open_a_moment_later)
+        assert sweep(str(tmp_path / "store")) == 1
+    assert victim.exists()
+    assert not (aside / "tmp" / own.name).exists()
+
+
+def test_a_thousand_folders_in_one_another_stop_nothing(tmp_path: Path) -> None:
+    """More than Python goes into itself, and each would cost a descriptor."""
+    made = [os.open(tmp_path, os.O_RDONLY)]
+    try:
+        for _ in range(1200):
+            os.mkdir("a", dir_fd=made[-1])
+            made.append(os.open("a", os.O_RDONLY, dir_fd=made[-1]))
+            os.close(made.pop(-2))
+        gone = make_file(make_maildir(tmp_path / "b") / "tmp" / "x")
+        assert sweep(str(tmp_path)) == 1
+        assert not gone.exists()
+    finally:
+        os.close(made.pop())
+        # Python's own way goes into itself as well.
+        subprocess.run(["rm", "-rf", str(tmp_path / "a")], check=True)
+
+
+def test_a_root_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "link").symlink_to("store")
+    make_file(make_maildir(tmp_path / "store" / "a") / "tmp" / "x")
+    make_file(tmp_path / "store" / f"{UNNAMED}1")
+    assert sweep(str(tmp_path / "link")) == 2
 
 
 def test_no_store_no_fault(tmp_path: Path) -> None:
