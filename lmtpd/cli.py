@@ -212,6 +212,8 @@ def _serve(settings: Config, _: list[str]) -> int:
         return supervisor.run(lambda listeners: _tell(try_it.welcome(settings, listeners)))
     except BindError as error:
         raise CommandError(os.EX_OSERR, str(error)) from error
+    finally:
+        log.close()
 
 
 def _work(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 
 class Datagrams:
@@ -29,6 +28,12 @@ class Datagrams:
                 return number
         return len(entries)
 
+    def close(self) -> None:
+        """Leave the reader; it is connected again when there is something to say."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _was_sent(self, entry: bytes) -> bool:
         for _ in range(2):  # the second time to a reader that was restarted
             try:
@@ -39,7 +44,7 @@ class Datagrams:
                 if error.errno == errno.EMSGSIZE:
                     entry = self._shorter(entry)
                 else:
-                    self._disconnect()
+                    self.close()
             else:
                 return True
         return False
@@ -55,9 +60,3 @@ class Datagrams:
                 raise
             self._socket = connection
         return self._socket
-
-    def _disconnect(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.close()
-        self._socket = None

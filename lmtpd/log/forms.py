@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ class Json:
         for key, value in fields.items():
             if value is None:
                 continue
-            is_number = isinstance(value, int) or (isinstance(value, float) and value == value)
+            is_number = isinstance(value, (int, float)) and math.isfinite(value)
             text = json.dumps(value if is_number else str(value)).replace("\x7f", r"\u007f")
             if text != '""':
                 found += f',"{key}":{text}'

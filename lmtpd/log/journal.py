@@ -54,6 +54,10 @@ class Journal:
         """How many the journal has taken."""
         return self._datagrams.write(entries)
 
+    def close(self) -> None:
+        """Leave it."""
+        self._datagrams.close()
+
 
 def _one_line(value: object) -> str:
     """As it is where it is printable ASCII; else as the MESSAGE has it."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from .target import Target
 
 MOST_WAITING = 10_000
 """Entries; a reader who does not come back shall not fill the memory."""
+
+LAST_LINES_S = 1.0
+_STEP_S = 0.01
 
 
 class Log:
@@ -56,3 +60,12 @@ class Log:
             self._entries = [self._target.entry("log-lost", "", {"lines": self._lost})]
             self._lost = 0
             del self._entries[: self._target.write(self._entries)]
+
+    def close(self) -> None:
+        """Have done with it; a target that is slow gets a moment for the last lines."""
+        end = time.monotonic() + LAST_LINES_S
+        self.flush()
+        while self._entries and time.monotonic() < end:
+            time.sleep(_STEP_S)
+            self.flush()
+        self._target.close()

@@ -28,7 +28,9 @@ class Stream:
         """
         self._form = form
         self._clock = clock
-        self._put = _writer(descriptor)
+        self._descriptor = descriptor
+        self._own: socket.socket | int | None = None
+        self._put = self._writer()
         self._rest = b""
         """What was taken and is not written yet."""
 
@@ -59,6 +61,30 @@ class Stream:
             return len(entries)
         return taken
 
+    def close(self) -> None:
+        """Close what was opened here; the descriptor itself is another's."""
+        if isinstance(self._own, int):
+            os.close(self._own)
+        elif self._own is not None:
+            self._own.close()
+        self._own = None
+
+    def _writer(self) -> Callable[[bytes], int]:
+        """Writes what can be written without waiting; raises BlockingIOError if nothing can."""
+        descriptor = self._descriptor
+        try:
+            kind = os.fstat(descriptor).st_mode
+            if stat.S_ISSOCK(kind):
+                # Made by the parent, which has no gevent: its sockets wait in spite of the flag.
+                own = self._own = socket.socket(fileno=os.dup(descriptor))
+                return lambda data: own.send(data, socket.MSG_DONTWAIT)
+            if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):
+                flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+                descriptor = self._own = os.open(f"/proc/self/fd/{descriptor}", flags)
+        except OSError:
+            pass  # closed, or no /proc: it is written to as it is
+        return lambda data: os.write(descriptor, data)
+
 
 def _piece(entries: Sequence[bytes], taken: int) -> tuple[bytes, int]:
     """The next lines, up to what a pipe writes in one go, and how many are behind us then."""
@@ -67,19 +93,3 @@ def _piece(entries: Sequence[bytes], taken: int) -> tuple[bytes, int]:
         octets += len(entries[end])
         end += 1
     return b"".join(entries[taken:end]), end
-
-
-def _writer(descriptor: int) -> Callable[[bytes], int]:
-    """Writes what can be written without waiting; raises BlockingIOError if that is nothing."""
-    try:
-        kind = os.fstat(descriptor).st_mode
-        if stat.S_ISSOCK(kind):
-            # Made by the parent, which has no gevent: its sockets would wait in spite of the flag.
-            connection = socket.socket(fileno=os.dup(descriptor))
-            return lambda data: connection.send(data, socket.MSG_DONTWAIT)
-        if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):
-            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
-            descriptor = os.open(f"/proc/self/fd/{descriptor}", flags)
-    except OSError:
-        pass  # closed, or no /proc: it is written to as it is
-    return lambda data: os.write(descriptor, data)

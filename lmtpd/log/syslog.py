@@ -54,3 +54,7 @@ class Syslog:
     def write(self, entries: Sequence[bytes]) -> int:
         """How many the daemon has taken."""
         return self._datagrams.write(entries)
+
+    def close(self) -> None:
+        """Leave it."""
+        self._datagrams.close()

@@ -23,3 +23,6 @@ class Target(Protocol):
 
     def write(self, entries: Sequence[bytes]) -> int:
         """How many of them were taken, from the first on; the others should be tried later."""
+
+    def close(self) -> None:
+        """Give back what was opened for it."""
