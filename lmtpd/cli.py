@@ -179,6 +179,7 @@ def _serve(settings: Config, _: list[str]) -> int:
     from .delivery.duplicates import Unconfirmed
     from .server import rendezvous
     from .server.balance import Balance
+    from .server.companion import Companion
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
 
@@ -187,9 +188,18 @@ def _serve(settings: Config, _: list[str]) -> int:
         log.line("warning", text=warning)
 
     shared = Balance(settings.lmtp_workers), Unconfirmed()
+    ends = _feed() if settings.lmtp_status_addr else None
 
     def work(index: int, channel: Channel) -> int:
-        return _work(index, *shared, channel, settings, log)
+        return _work(index, *shared, channel, settings, log, ends and ends[1])
+
+    def tell_status() -> None:
+        from . import wiring
+        from .status import process
+
+        if ends:
+            ends[1].close()
+            process.run(settings, wiring.tree(settings), ends[0], log.line)
 
     def meet() -> socket | None:
         try:
@@ -207,6 +217,7 @@ def _serve(settings: Config, _: list[str]) -> int:
         log,
         shared[0],
         settings.lmtp_drain_timeout,
+        [Companion("status", tell_status, log)] if ends else [],
     )
     try:
         return supervisor.run(lambda listeners: _tell(try_it.welcome(settings, listeners)))
@@ -216,6 +227,18 @@ def _serve(settings: Config, _: list[str]) -> int:
         log.close()
 
 
+def _feed() -> tuple[socket, socket]:
+    """The ends of the samples' way from the workers to the process that tells the status.
+
+    Its end is seen when the last worker is gone, and the parent.
+    """
+    from socket import AF_UNIX, SOCK_SEQPACKET, socketpair
+
+    theirs, ours = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    ours.setblocking(False)
+    return theirs, ours
+
+
 def _work(
     index: int,
     balance: Balance,
@@ -223,6 +246,7 @@ def _work(
     channel: Channel,
     settings: Config,
     log: Log,
+    feed: socket | None,
 ) -> int:
     """A worker process, from its fork to its end; its exit code."""
     from .server import patch
@@ -238,6 +262,7 @@ def _work(
             settings,
             log,
             lambda runtime: wiring.services(settings, runtime, unconfirmed),
+            feed,
         )
     except ConfigError as error:
         return _fail(os.EX_CONFIG, error)

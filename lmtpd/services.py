@@ -15,6 +15,7 @@ from .delivery.message import Message
 from .delivery.room import Room
 from .delivery.stuck import StuckMailboxes
 from .log import Log
+from .meter import Meter
 from .protocol.envelope import TlsInfo
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
@@ -107,6 +108,7 @@ class Services:
     """The DNS name of a peer's address if it is known by now; never waits."""
     offload: Offload
     log: Log
+    meter: Meter
     is_stopping: Callable[[], bool]
 
 
@@ -130,3 +132,4 @@ class Runtime:
     """Calls a function every so many seconds, as long as the process lives."""
     is_stopping: Callable[[], bool]
     log: Log
+    meter: Meter

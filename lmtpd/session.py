@@ -8,6 +8,7 @@ kind of thread: whatever waits is behind a name in Services or Transport.
 from __future__ import annotations
 
 import functools
+import time
 from dataclasses import replace
 
 from .delivery.agent import Job, Outcome
@@ -86,6 +87,7 @@ class Session:
         self._client_name = ""
         self._original_client: dict[str, str] = {}
         self._envelope = _NO_ENVELOPE
+        self._verifying = 0.0
         self._message: Message | None = None
         self._fault: Exception | None = None
         self._unconfirmed: tuple[bytes, ...] = ()
@@ -193,7 +195,7 @@ class Session:
     def _begin(self, mail: MailFrom) -> None:
         refusal = self._services.room.refusal(mail.size)
         if refusal:
-            self._log_no_room(mail, refusal)
+            self._note_no_room(mail, refusal)
             self._say(refusal)
             return
         self._envelope = Envelope(
@@ -210,14 +212,18 @@ class Session:
         envelope = self._envelope
         address = rcpt.address.in_domain(self._services.default_domain)
         context = RcptContext(self._peer, envelope.reverse_path)
+        begun = time.perf_counter()
         verdict = self._services.verifier.verify(address, context)
+        took = time.perf_counter() - begun
+        self._services.meter.verification.add(took)
+        self._verifying += took
         is_stuck = any(map(self._services.stuck.holds, verdict.mailboxes))
         reply = (replies.MAILBOX_STUCK if is_stuck else verdict.reply()).about(address)
         if verdict.is_accepted and not is_stuck:
             recipient = Recipient(address, verdict.mailboxes, rcpt.original)
             envelope.recipients.append(recipient)
         else:
-            self._log_refusal(address, verdict, reply)
+            self._note_refusal(address, verdict, reply)
         self._say(reply)
 
     def _take(self, data: bytes) -> None:
@@ -236,16 +242,18 @@ class Session:
                 self._message.close()
 
     def _end_data(self, end: EndOfData) -> None:
-        envelope = self._envelope
+        envelope, begun = self._envelope, time.perf_counter()
         outcomes = self._outcomes(envelope, end)
+        took = time.perf_counter() - begun
+        self._services.meter.delivery.add(took)
         # What a client says before it hears the reply, a QUIT behind the dot, proves nothing.
         self._unconfirmed = tuple(one.key for one in outcomes if one.key)
         if self._dialogue.has_input or self._transport.has_input():
             self._abandon()
         self._has_just_delivered = True
-        common = self._words(envelope)
+        common = self._words(envelope, took)
         for outcome in outcomes:
-            self._log_outcome(common, outcome)
+            self._note_outcome(common, outcome, took)
             self._say(outcome.reply)
         self._forget()
 
@@ -295,6 +303,7 @@ class Session:
             self._message.close()
         self._message = self._fault = None
         self._envelope = _NO_ENVELOPE
+        self._verifying = 0.0
         self._original_client = {}
 
     # Questions.
@@ -353,6 +362,7 @@ class Session:
         return _introduced(self._services.host, reply, more)
 
     def _say(self, reply: Reply) -> None:
+        self._services.meter.replies[reply.code] += 1
         self._outbox += self._dialogue.send(reply)
         if len(self._outbox) >= _OUTBOX_OCTETS:
             self._flush()
@@ -371,10 +381,20 @@ class Session:
             self._outbox.clear()
             self._transport.sendall(data)
 
-    # The log.
+    # The log, and the figures.
 
-    def _log_refusal(self, address: Address, verdict: Verdict, reply: Reply) -> None:
-        envelope = self._envelope
+    def _note_refusal(self, address: Address, verdict: Verdict, reply: Reply) -> None:
+        envelope, meter = self._envelope, self._services.meter
+        meter.refused(address)
+        meter.happened(
+            "refused",
+            envelope.id,
+            self._peer,
+            envelope.reverse_path,
+            address,
+            reply,
+            cause=verdict.reason,
+        )
         self._services.log.line(
             "refused",
             id=envelope.id,
@@ -385,13 +405,14 @@ class Session:
             cause=verdict.reason,
         )
 
-    def _log_no_room(self, mail: MailFrom, reply: Reply) -> None:
+    def _note_no_room(self, mail: MailFrom, reply: Reply) -> None:
+        self._services.meter.happened("refused", "", self._peer, mail.reverse_path, "", reply)
         sender = f"<{mail.reverse_path}>"
         self._services.log.line(
             "refused", peer=self._peer, sender=sender, size=mail.size, reply=reply
         )
 
-    def _words(self, envelope: Envelope) -> str:
+    def _words(self, envelope: Envelope, took: float) -> str:
         """What the lines of all recipients say."""
         original = {f"client_{key.lower()}": text for key, text in self._original_client.items()}
         return self._services.log.words(
@@ -402,17 +423,31 @@ class Session:
             client_cert=envelope.tls and envelope.tls.client,
             sender=f"<{envelope.reverse_path}>",
             size=self._message.size if self._message else 0,
+            verify=self._verifying,
+            seconds=took,
             **original,
         )
 
-    def _log_outcome(self, common: str, outcome: Outcome) -> None:
+    def _note_outcome(self, common: str, outcome: Outcome, took: float) -> None:
+        event, envelope = _event(outcome), self._envelope
+        self._services.meter.happened(
+            event,
+            envelope.id,
+            self._peer,
+            envelope.reverse_path,
+            outcome.recipient.address,
+            outcome.reply,
+            self._message.size if self._message else 0,
+            took,
+            outcome.cause,
+        )
         self._services.log.line(
-            _event(outcome),
+            event,
             common,
             recipient=outcome.recipient.address,
             mailbox=",".join(outcome.recipient.mailboxes),
             reply=outcome.reply,
-            seconds=outcome.seconds,
+            disk=outcome.seconds or None,
             file=",".join(outcome.names),
             cause=outcome.cause and told(outcome.cause),
         )

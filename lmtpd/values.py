@@ -131,13 +131,16 @@ def address(text: str) -> str:
 
 def server(text: str) -> tuple[str, int]:
     """`192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`."""
-    bracketed = re.fullmatch(r"\[(.*)\](?::([0-9]{1,5}))?|([^:]*):([0-9]{1,5})", text)
-    if not bracketed:
-        return address(text), 53
-    host, number = bracketed[1] or bracketed[3] or "", bracketed[2] or bracketed[4] or "53"
-    if not 1 <= int(number) <= 65535:
-        raise ValueError(f"{number!r} is not a port number (1 to 65535)")
-    return address(host), int(number)
+    host, number = _host_and_port(text)
+    return host, 53 if number is None else number
+
+
+def endpoint(text: str) -> tuple[str, int]:
+    """`127.0.0.1:11280` or `[::1]:11280`."""
+    host, number = _host_and_port(text)
+    if number is None:
+        raise ValueError(f"{text!r} has no port; such as 127.0.0.1:11280 or [::1]:11280")
+    return host, number
 
 
 def target(text: str) -> Target:
@@ -382,6 +385,16 @@ def ldap_attributes(text: str) -> tuple[str, ...]:
     if wrong:
         raise ValueError(f"{wrong[0]!r} is not the name of an attribute such as mail")
     return parts
+
+
+def _host_and_port(text: str) -> tuple[str, int | None]:
+    found = re.fullmatch(r"\[(.*)\](?::([0-9]{1,5}))?|([^:]*):([0-9]{1,5})", text)
+    if not found:
+        return address(text), None
+    host, number = found[1] or found[3] or "", found[2] or found[4]
+    if number is not None and not 1 <= int(number) <= 65535:
+        raise ValueError(f"{number!r} is not a port number (1 to 65535)")
+    return address(host), None if number is None else int(number)
 
 
 def _one_of(text: str, *words: str) -> str:

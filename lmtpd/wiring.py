@@ -25,6 +25,7 @@ from .delivery.room import LOOK_AT_DISK_S, Room
 from .delivery.store import MailboxStore
 from .delivery.stuck import StuckMailboxes
 from .delivery.tree import MaildirTree
+from .meter import Meter
 from .protocol import replies
 from .protocol.extensions import Extensions
 from .protocol.limits import Limits
@@ -146,11 +147,13 @@ def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:
     return PeerNames(spawn, config.lmtp_dns_server).name_of
 
 
-def _agent(config: Config, mailboxes: MailboxStore, unconfirmed: Unconfirmed) -> DeliveryAgent:
+def _agent(
+    config: Config, mailboxes: MailboxStore, unconfirmed: Unconfirmed, meter: Meter
+) -> DeliveryAgent:
     quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
     return DeliveryAgent(
         mailboxes,
-        GroupCommit(CommitMode(config.lmtp_commit)),
+        GroupCommit(CommitMode(config.lmtp_commit), meter.sync, meter.group),
         Duplicates(mailboxes, unconfirmed, config.lmtp_repetition_window),
         config.lmtp_hostname,
         quota,
@@ -231,7 +234,7 @@ def services(
     chain = verifier(config, directories, asking, noted, kept_up, private)
 
     def new_agent() -> DeliveryAgent:
-        return _agent(config, store(config, directories), unconfirmed)
+        return _agent(config, store(config, directories), unconfirmed, runtime.meter)
 
     stuck = _none_stuck(config)
     deliver = runtime.delivering(new_agent, stuck)
@@ -240,7 +243,7 @@ def services(
 
         def new_agent_for_homes() -> DeliveryAgent:
             in_homes = HomeStore(checked, store(config, directories), config.lmtp_hostname)
-            return _agent(config, in_homes, unconfirmed)
+            return _agent(config, in_homes, unconfirmed, runtime.meter)
 
         deliver = _apart(deliver, runtime.delivering(new_agent_for_homes, stuck))
     return Services(
@@ -266,5 +269,6 @@ def services(
         name_of=names(config, runtime.spawn),
         offload=runtime.offload,
         log=runtime.log,
+        meter=runtime.meter,
         is_stopping=runtime.is_stopping,
     )

@@ -16,9 +16,20 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lmtpd"
 
 FLOORS = {
     0: ("protocol",),
-    1: ("failures", "file_mark", "trust", "dns", "hostname", "client"),
+    1: ("failures", "file_mark", "histogram", "trust", "dns", "hostname", "client"),
     2: ("recipients", "delivery"),
-    3: ("config", "settings", "values", "mask", "checks", "recipes", "log", "services", "session"),
+    3: (
+        "config",
+        "settings",
+        "values",
+        "mask",
+        "checks",
+        "recipes",
+        "log",
+        "meter",
+        "services",
+        "session",
+    ),
     4: ("server",),
     5: (
         "wiring",
@@ -28,6 +39,7 @@ FLOORS = {
         "self_signed",
         "try_it",
         "stall",
+        "status",
         "testing",
         "__main__",
     ),
@@ -37,6 +49,7 @@ FLOORS = {
 SOLE_USERS = {"gevent": "server", "configobj": "config", "dns": "dns", "idna": "protocol"}
 SOLE_MODULES = {
     "cryptography": ("self_signed", "server.certificate"),
+    "prometheus_client": ("status.metrics",),
     "urllib3": ("recipients.http",),
     "sqlalchemy": ("recipients.sql", "recipients.sql_engine"),
     "ldap3": ("recipients.ldap",),

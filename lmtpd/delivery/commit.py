@@ -18,6 +18,7 @@ import enum
 import time
 from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 
+from ..histogram import SECONDS, SIZES, Histogram
 from .store import Delivery
 
 FROM_COUNT = 4
@@ -43,9 +44,23 @@ class GroupCommit:
     """Chooses a sequence for each batch, and learns from what it cost."""
 
     def __init__(
-        self, mode: CommitMode = CommitMode.AUTO, clock: Callable[[], float] = time.perf_counter
+        self,
+        mode: CommitMode = CommitMode.AUTO,
+        seconds: Histogram | None = None,
+        sizes: Histogram | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        """One that has learnt nothing yet.
+
+        Args:
+            mode: which sequence, if that is fixed.
+            seconds: counts how long each batch took.
+            sizes: counts how many deliveries it had.
+            clock: monotonic seconds.
+        """
         self._mode = mode
+        self._took = seconds or Histogram(SECONDS)
+        self._sizes = sizes or Histogram(SIZES)
         self._clock = clock
         self._seconds: dict[tuple[bool, int], float] = {}
         self._turn = 0
@@ -63,6 +78,8 @@ class GroupCommit:
         use_syncfs = self._prefers_syncfs(count) and group[0].can_sync_filesystem()
 
         def learn(seconds: float) -> None:
+            self._took.add(seconds)
+            self._sizes.add(count)
             key = use_syncfs, count.bit_length()
             known = self._seconds.get(key, seconds / count)
             self._seconds[key] = known + _WEIGHT * (seconds / count - known)

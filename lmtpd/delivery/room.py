@@ -45,6 +45,11 @@ class Room:
             return replies.MEMORY_SPENT
         return replies.STORAGE_LOW if self._free < octets else None
 
+    @property
+    def memory_held(self) -> int:
+        """Octets of messages under way."""
+        return self._budget.held
+
     def look(self) -> None:
         """See what is free on the disk; what cannot be seen stays as it was."""
         with suppress(OSError, StoreError), self._tree.open_root() as root:

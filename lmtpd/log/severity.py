@@ -8,6 +8,9 @@ _OF = {
     # Something of ours is broken.
     "failed": WARNING,
     "session-failed": ERROR,
+    "status-failed": ERROR,
+    "companion-ended": ERROR,
+    "companion-failed": ERROR,
     "worker-failed": ERROR,
     "worker-lost": ERROR,
     "unfinished": WARNING,

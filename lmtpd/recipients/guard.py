@@ -22,7 +22,7 @@ All of it belongs to one thread, the event loop's; only the hook itself may be a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ..failures import told
@@ -50,6 +50,24 @@ class _Flight:
         self.landed = landed
         self.verdict: Verdict | None = None
         self.is_for_all = False
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a hook is."""
+
+    name: str
+    is_up: bool
+    cause: str
+    """Why it is not."""
+    down_seconds: float
+    asked: int
+    """Questions that it was asked itself."""
+    faults: int
+    """Of them, those that it did not answer."""
+    hits: int
+    """Questions that memory has answered in its place."""
+    remembered: int
 
 
 class GuardedHook:
@@ -82,6 +100,7 @@ class GuardedHook:
         self._positive: _Memory
         self._negative: _Memory
         self._flights: dict[Address, _Flight]
+        self._hits = self._asked = self._faults = 0
         self._forget()
 
     def _cache(self, ttl_s: float) -> _Memory:
@@ -114,6 +133,21 @@ class GuardedHook:
             words.append(self._down())
         return "; ".join(words)
 
+    def health(self) -> Health:
+        """How the hook is, and what it was asked since the start."""
+        breaker = self._breaker
+        down_s = self._clock() - breaker.since if breaker.is_open else 0.0
+        return Health(
+            name=self.name,
+            is_up=not breaker.is_open,
+            cause=breaker.cause if breaker.is_open else "",
+            down_seconds=down_s,
+            asked=self._asked,
+            faults=self._faults,
+            hits=self._hits,
+            remembered=len(self._positive) + len(self._negative),
+        )
+
     def kept(self, address: Address) -> Kept[Verdict | None] | None:
         """The answer that is in memory and holds still."""
         now = self._clock()
@@ -129,6 +163,7 @@ class GuardedHook:
         """
         kept = self.kept(address)
         if kept:
+            self._hits += 1
             return kept.value
         flight = self._flights.get(address)
         if flight is None:
@@ -158,10 +193,12 @@ class GuardedHook:
         ticket = self._breaker.admit(self._clock())
         if ticket is None:
             return self._without(address, self._down()), True
+        self._asked += 1
         question, memory = context.unread(), (self._positive, self._negative)
         try:
             verdict = self._query(address, question, seconds)
         except _FaultError as fault:
+            self._faults += 1
             if self._breaker.failed(ticket, self._clock(), str(fault)):
                 self._process.report("hook-down", hook=self.name, cause=str(fault))
             return self._without(address, str(fault)), not question.was_read

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..protocol.address import Address
 from .chain import AddressRules
-from .guard import GuardedHook
+from .guard import GuardedHook, Health
 
 
 class Memory:
@@ -25,6 +25,10 @@ class Memory:
     def flush(self) -> int:
         """Forget every answer of every hook; how many there were."""
         return sum(hook.flush() for hook in self._hooks)
+
+    def health(self) -> list[Health]:
+        """How each hook is."""
+        return [hook.health() for hook in self._hooks]
 
     def recall(self, address: Address) -> list[str]:
         """What the hooks remember of an address, a line for each spelling and hook that do."""

@@ -47,6 +47,8 @@ class Committer:
         """
         self._stuck = stuck
         self._turns = Turns(concurrency, stuck)
+        self.waiting = 0
+        """Messages that were brought and have no outcome yet."""
         self._gathered: list[Entry] = []
         self._later = gevent.get_hub().loop.run_callback
         self._waiting = new_queue()
@@ -65,7 +67,12 @@ class Committer:
         There is none because the thread would go on and publish after we had said 451.
         """
         mailboxes = {each for one in job.envelope.recipients for each in one.mailboxes}
-        self._turns.take(mailboxes)
+        self.waiting += 1
+        try:
+            self._turns.take(mailboxes)
+        except BaseException:
+            self.waiting -= 1
+            raise
         try:
             answer: Answer = AsyncResult()
             self._gathered.append((job, answer))
@@ -73,6 +80,7 @@ class Committer:
                 self._later(self._hand_over)
             return cast("tuple[Outcome, ...]", answer.get())
         finally:
+            self.waiting -= 1
             self._turns.give(mailboxes)
 
     def _hand_over(self) -> None:

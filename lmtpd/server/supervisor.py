@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from ..log import Log
 from .balance import Balance
 from .channel import Channel, announce
+from .companion import Companion
 from .control import Control
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Supervisor:
         log: Log,
         balance: Balance,
         drain_seconds: float,
+        companions: Sequence[Companion] = (),
     ) -> None:
         """A parent that has not forked yet.
 
@@ -68,6 +70,7 @@ class Supervisor:
             log: where lines go.
             balance: how many connections each worker has.
             drain_seconds: how long workers may go on after the order to stop.
+            companions: processes beside the workers.
         """
         self._places = [_Place(index) for index in range(workers)]
         self._work = work
@@ -76,6 +79,7 @@ class Supervisor:
         self._log = log
         self._balance = balance
         self._drain_seconds = drain_seconds
+        self._companions = companions
         self._listeners: list[socket.socket] = []
         self._control: Control | None = None
         self._is_stopping = False
@@ -109,6 +113,8 @@ class Supervisor:
     def _supervise(self) -> None:
         while True:
             self._fill()
+            for companion in self._companions:
+                companion.fill(self._let_go)
             number = _wait_for_signal(self._pause())
             if number in (signal.SIGTERM, signal.SIGINT):
                 return
@@ -119,6 +125,7 @@ class Supervisor:
     def _pause(self) -> float | None:
         """For how many seconds there is nothing to do, unless a signal comes."""
         due = [place.due for place in self._places if not place.pid]
+        due += [one.due for one in self._companions if one.due is not None]
         if self._control and self._control.due:
             due.append(self._control.due)
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -155,19 +162,23 @@ class Supervisor:
         """The child: nothing of the parent's may run in it, not even on the way out."""
         code = os.EX_SOFTWARE
         try:
-            for place in self._places:
-                if place.channel:
-                    place.channel.close()
-            for listener in self._listeners:
-                listener.close()
-            if self._control:
-                self._control.close()
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the parent passes it on
+            self._let_go()
             code = self._work(index, channel)
         except BaseException as error:  # noqa: BLE001 - a fork must never return into the parent
             self._log.line("worker-failed", worker=index, cause=repr(error))
         finally:
             os._exit(code)
+
+    def _let_go(self) -> None:
+        """In a child: what is the parent's alone."""
+        for place in self._places:
+            if place.channel:
+                place.channel.close()
+        for listener in self._listeners:
+            listener.close()
+        if self._control:
+            self._control.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the parent passes it on
 
     def _employ(self, place: _Place) -> None:
         try:
@@ -185,6 +196,9 @@ class Supervisor:
                 pid, status = os.waitpid(place.pid, os.WNOHANG)
                 if pid:
                     self._vacate(place, os.waitstatus_to_exitcode(status))
+
+        for companion in self._companions:
+            companion.reap()
 
     def _vacate(self, place: _Place, code: int) -> None:
         """A worker has ended: its successor comes at once, or later if it lived a short time."""
@@ -217,6 +231,8 @@ class Supervisor:
                 self._signal(signal.SIGKILL)
                 end = time.monotonic() + LAST_WORDS_SECONDS
             self._reap()
+        for companion in self._companions:
+            companion.stop()
 
     def _signal(self, number: int) -> None:
         for place in self._places:

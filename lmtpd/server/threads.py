@@ -56,6 +56,11 @@ class Threads:
         self._tasks = new_queue()
         self._returns = Returns()
 
+    @property
+    def busy(self) -> int:
+        """Threads that are at work, or calls that wait for one."""
+        return self._busy
+
     def run(
         self,
         function: Callable[_Arguments, _Result],

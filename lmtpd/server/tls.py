@@ -77,6 +77,17 @@ class Certificates:
         self._arrange()
         return news
 
+    def told(self) -> list[dict[str, object]]:
+        """Which are in use, and until when they hold, in seconds since 1970."""
+        return [
+            {
+                "file": str(pair.certificate.path),
+                "names": list(pair.certificate.names),
+                "not_after": pair.certificate.not_after.timestamp(),
+            }
+            for pair in self._pairs
+        ]
+
     def warnings(self) -> Iterator[str]:
         """What the operator should hear, as of now."""
         now = datetime.now(UTC)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import socket as plain_socket
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from ..delivery.stuck import StuckMailboxes
 from ..delivery.sweep import sweep
 from ..failures import told
 from ..log import Log
+from ..meter import Meter
 from ..recipients.verdict import Verdict
 from ..services import Runtime, Services
 from ..session import Session
@@ -32,6 +34,7 @@ from .channel import Channel
 from .commands import answer
 from .committer import Committer
 from .entrance import Entrance
+from .sampling import SAMPLE_SECONDS, Sampler
 from .threads import Threads
 from .tls import LOOK_S, Certificates
 from .transport import SocketTransport
@@ -62,6 +65,7 @@ class Worker:
         config: Config,
         log: Log,
         build: Callable[[Runtime], Services],
+        feed: plain_socket.socket | None = None,
     ) -> None:
         """A worker that is ready to serve.
 
@@ -71,6 +75,7 @@ class Worker:
             config: the settings.
             log: where lines go.
             build: makes the services out of what this process offers; its errors pass.
+            feed: takes samples, if somebody serves the status.
 
         Raises:
             ConfigError: certificate and key cannot be used.
@@ -86,6 +91,8 @@ class Worker:
         self._greenlets = Pool()
         self._stopping = Event()
         self._acceptors: list[Acceptor] = []
+        self._committers: list[Committer] = []
+        self._meter = Meter()
         self._services = build(
             Runtime(
                 offload=self._disk.run,
@@ -96,9 +103,13 @@ class Worker:
                 repeat=lambda seconds, function: gevent.spawn(_repeat, seconds, function),
                 is_stopping=self._stopping.is_set,
                 log=log,
+                meter=self._meter,
             )
         )
         self._entrance = Entrance(config, self._services)
+        self._sampler = feed and Sampler(
+            feed, index, self._meter, self._services.memory.health, self._gauges
+        )
 
     def run(self, channel: Channel) -> None:
         """Get the listeners and serve until SIGTERM, or until the supervisor is gone."""
@@ -121,11 +132,15 @@ class Worker:
         gevent.spawn(self._sweep)
         # What a reader of the log had no room for; the next line may be long in coming.
         gevent.spawn(_repeat, LOG_SECONDS, self._log.flush)
+        if self._sampler:
+            gevent.spawn(_repeat, SAMPLE_SECONDS, self._sampler.send)
         if self._entrance.certificates:
             gevent.spawn(self._refresh, self._entrance.certificates)
             gevent.spawn(self._warn, self._entrance.certificates)
         self._stopping.wait()
         self._drain()
+        if self._sampler:
+            self._sampler.send()
         handler.cancel()
         self._log.close()
 
@@ -175,8 +190,20 @@ class Worker:
         concurrency = self._config.lmtp_mailbox_concurrency
         patience_s = self._config.lmtp_mailbox_patience
         committer = Committer(new_agent, stuck, concurrency, patience_s, self._log.line)
+        self._committers.append(committer)
         gevent.spawn(_repeat, patience_s / LOOKS_IN_PATIENCE, committer.look)
         return committer.deliver
+
+    def _gauges(self) -> dict[str, object]:
+        """Figures of the moment, for a sample."""
+        certificates = self._entrance.certificates
+        return {
+            "connections": len(self._sessions),
+            "waiting": sum(one.waiting for one in self._committers),
+            "memory_held": self._services.room.memory_held,
+            "threads_busy": {"disk": self._disk.busy, "hooks": self._verifications.busy},
+            "certificates": certificates.told() if certificates else [],
+        }
 
     # The end.
 

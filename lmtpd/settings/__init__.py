@@ -21,6 +21,7 @@ from lmtpd.settings.names import NameSettings
 from lmtpd.settings.protocol import ProtocolSettings
 from lmtpd.settings.recipients import RecipientSettings
 from lmtpd.settings.setting import Setting
+from lmtpd.settings.status import StatusSettings
 from lmtpd.settings.tls import TlsSettings
 from lmtpd.settings.trust import TrustSettings
 
@@ -30,6 +31,7 @@ __all__ = ["Config", "Setting"]
 @dataclass(frozen=True)
 class Config(
     # In the order of the documentation, read from the last: so dataclasses collect fields.
+    StatusSettings,
     LogSettings,
     LimitSettings,
     ProtocolSettings,

@@ -15,6 +15,7 @@ from lmtpd.delivery.stuck import StuckMailboxes
 from lmtpd.log import Log
 from lmtpd.log.forms import FORMS
 from lmtpd.log.stream import Stream
+from lmtpd.meter import Meter
 from lmtpd.protocol.envelope import Peer, TlsInfo
 from lmtpd.recipients.verdict import Verdict
 from lmtpd.services import Runtime, Services
@@ -65,6 +66,7 @@ def runtime(log: io.StringIO, *, is_stopping: bool = False) -> Runtime:
         lambda *_: None,
         lambda: is_stopping,
         Log(TextTarget(log)),
+        Meter(),
     )
 
 
