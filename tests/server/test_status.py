@@ -75,6 +75,8 @@ def serving(folder: Path, **settings: object) -> Iterator[tuple[Server, Status]]
         status = Status(port)
         wait_for(lambda: accepts(port), _SOON_S, "the status")
         wait_for(lambda: status.get("/readyz")[0] == 200, _SOON_S, "readiness")
+        every = settings["lmtp_workers"]
+        wait_for(lambda: len(status.workers()) == every, _SOON_S, "a sample of each worker")
         yield server, status
 
 
