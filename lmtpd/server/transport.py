@@ -23,6 +23,26 @@ LINGER_SECONDS = 2.0
 LINGER_OCTETS = 1024 * 1024
 
 
+class LeftError(ConnectionError):
+    """The peer has left without a word, as those do that only look whether we are there."""
+
+
+def peek(connection: socket.socket, octets: int) -> bytes:
+    """What the peer has said first, left where it is.
+
+    Raises:
+        LeftError: it has left without a word.
+        OSError: the wait has ended.
+    """
+    try:
+        heard = connection.recv(octets, plain_socket.MSG_PEEK)
+    except ConnectionResetError:
+        heard = b""
+    if not heard:
+        raise LeftError("the peer has left without a word")
+    return heard
+
+
 class SocketTransport:
     """A connection whose every wait has an end."""
 
@@ -98,6 +118,7 @@ class SocketTransport:
         self._socket.settimeout(None)
         stalled = ConnectionAbortedError("the TLS handshake stalled")
         with gevent.Timeout(self._certificates.handshake_seconds, stalled):
+            peek(self._socket, 1)
             secured = self._certificates.context.wrap_socket(self._socket, server_side=True)
         secured.settimeout(idle_seconds)
         self._socket = secured
