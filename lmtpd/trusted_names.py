@@ -23,7 +23,7 @@ LOOK_S = 5.0
 SHORTEST_MEMORY_S = 30.0
 """Also of a name that has no address. A TTL of 0 would ask without end."""
 LONGEST_MEMORY_S = 3600.0
-RETRY_S = 10.0
+RETRY_S = 5.0
 """After a look-up that failed."""
 LONGEST_WITHOUT_DNS_S = 24 * 3600.0
 LONGEST_LOOKUP_S = 20.0
