@@ -58,7 +58,7 @@ class Entrance:
             try:
                 peer = client_of(connection) or peer
             except OSError as error:
-                self._log_lost(peer, error)
+                self._log_lost("proxy-refused", peer, error)
                 connection.close()
                 return None
         transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self.certificates)
@@ -69,7 +69,7 @@ class Entrance:
             try:
                 tls = transport.start_tls()
             except OSError as error:
-                self._log_lost(peer, error)
+                self._log_lost("connection-lost", peer, error)
                 transport.close(has_quit=False)
                 return None
         needs_tls = self._config.lmtp_client_certificate == "required" and is_tcp
@@ -85,10 +85,10 @@ class Entrance:
         self._services.log.line("not-trusted", peer=peer, reply=reply)
         return reply
 
-    def _log_lost(self, peer: Peer, error: OSError) -> None:
+    def _log_lost(self, event: str, peer: Peer, error: OSError) -> None:
         """A health check every second, which leaves at once, is not worth a line."""
         if not isinstance(error, LeftError):
-            self._services.log.line("connection-lost", peer=peer, cause=told(error))
+            self._services.log.line(event, peer=peer, cause=told(error))
 
 
 def _peer(address: object) -> Peer:

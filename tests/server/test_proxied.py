@@ -219,7 +219,7 @@ class TestHeaders:
             (b"PROXY" + b" " * 200, "longer than 107"),
         ):
             hears_nothing(proxied, said, cause)
-        assert f"connection-lost peer={OWN_ADDRESS} cause=" in proxied.log
+        assert f"proxy-refused peer={OWN_ADDRESS} cause=" in proxied.log
         with Client(connected(proxied.port, OWN_ADDRESS)) as client:
             client.send(header)
             assert client.reply().code == 220
@@ -312,4 +312,4 @@ def test_who_leaves_without_a_word_is_not_in_the_log(
                     linger = struct.pack("ii", 1, 0)
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         server.stop()
-        assert "connection-lost" not in server.log
+        assert "cause=" not in server.log
