@@ -31,8 +31,8 @@ class Stream:
         self._descriptor = descriptor
         self._own: socket.socket | int | None = None
         self._put = self._writer()
-        self._rest = b""
-        """What was taken and is not written yet."""
+        self._begun = 0
+        """Octets of the first line to come that are written already."""
 
     def words(self, fields: Mapping[str, object]) -> str:
         """In the form of the lines."""
@@ -46,18 +46,22 @@ class Stream:
     def write(self, entries: Sequence[bytes]) -> int:
         """In pieces of whole lines that a pipe takes at once, or not at all.
 
-        So the workers' lines do not get into one another. What was begun will be ended.
+        So the workers' lines do not get into one another. A line that was written in part is not
+        taken yet: it has to come again, and its rest is written then.
         """
         taken = 0
         try:
-            while self._rest or taken < len(entries):
-                if not self._rest:
-                    self._rest, taken = _piece(entries, taken)
-                self._rest = self._rest[self._put(self._rest) :]
+            while taken < len(entries):
+                # Of the first line a part may be written already.
+                octets = self._begun + self._put(_piece(entries, taken)[self._begun :])
+                while taken < len(entries) and octets >= len(entries[taken]):
+                    octets -= len(entries[taken])
+                    taken += 1
+                self._begun = octets
         except BlockingIOError:
             return taken
         except OSError:
-            self._rest = b""
+            self._begun = 0
             return len(entries)
         return taken
 
@@ -86,10 +90,10 @@ class Stream:
         return lambda data: os.write(descriptor, data)
 
 
-def _piece(entries: Sequence[bytes], taken: int) -> tuple[bytes, int]:
-    """The next lines, up to what a pipe writes in one go, and how many are behind us then."""
+def _piece(entries: Sequence[bytes], taken: int) -> bytes:
+    """The next lines, up to what a pipe writes in one go."""
     end, octets = taken + 1, len(entries[taken])
     while end < len(entries) and octets + len(entries[end]) <= select.PIPE_BUF:
         octets += len(entries[end])
         end += 1
-    return b"".join(entries[taken:end]), end
+    return b"".join(entries[taken:end])

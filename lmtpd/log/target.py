@@ -22,7 +22,7 @@ class Target(Protocol):
         """
 
     def write(self, entries: Sequence[bytes]) -> int:
-        """How many of them were taken, from the first on; the others should be tried later."""
+        """How many of them were taken, from the first on; the others are to come again, first."""
 
     def close(self) -> None:
         """Give back what was opened for it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import select
 import socket
 import threading
 import time
@@ -69,12 +68,13 @@ def test_a_reader_who_does_not_read_is_not_waited_for(kind: str) -> None:
     assert stream.write(lines[taken:]) < len(lines) - taken
     assert time.monotonic() - begun < 5
     assert os.get_blocking(writer), "a hook's program that writes there waits as ever"
-    heard = b""
-    left = lines[stream.write([]) + taken :]
-    while select.select([reader], [], [], 0)[0]:
+    left, heard = lines[taken:], b""
+    while left:
         heard += os.read(reader, 1 << 16)
         left = left[stream.write(left) :]
-    assert b"".join(lines).startswith(heard)
+    while not heard.endswith(lines[-1]):
+        heard += os.read(reader, 1 << 16)
+    assert heard == b"".join(lines)
     stream.close()
     stream.close()
     os.close(reader)
@@ -87,7 +87,7 @@ def test_a_line_that_was_begun_is_ended_before_the_next() -> None:
     stream = Stream(writer, FORMS["logfmt"], lambda: 0.0)
     lines = [stream.entry("long", "", {"text": "x" * 200_000}), *entries(stream, "next")]
     taken = stream.write(lines)
-    assert taken == 1
+    assert taken == 0
     heard = b""
     while not heard.endswith(b"next\n"):
         heard += os.read(reader, 1 << 16)
