@@ -34,6 +34,6 @@ class TrustSettings:
         "Addresses and networks of proxies that begin each connection with a header of the PROXY"
         " protocol, version 1 or 2, before TLS too; without it they are not served. The client"
         " that it names is the one to be trusted, limited and logged, so a proxy can pass for"
-        " anybody.",
+        " anybody; where it names none, the proxy itself is.",
         _TRUST,
     )

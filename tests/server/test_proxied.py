@@ -236,6 +236,19 @@ def test_the_proxy_itself_is_judged_by_its_own_address(tmp_path: Path) -> None:
         assert "192.0.2.1" not in server.log
 
 
+def test_hooks_hear_of_the_client(tmp_path: Path) -> None:
+    hooks = "tests.support.known_peers:FromDocumentation;maildirs"
+    with Server(tmp_path, **PROXY, lmtp_recipient_hooks=hooks) as server:
+        server.mailbox(ALICE)
+        for header, code in ((V2, 250), (V1.replace(b"192.0.2.1", CLIENT.encode()), 550)):
+            with Client(connected(server.port, OWN_ADDRESS)) as client:
+                client.send(header)
+                assert client.reply().code == 220
+                assert client.command("LHLO client.example").code == 250
+                assert client.command("MAIL FROM:<>").code == 250
+                assert client.command(f"RCPT TO:<{ALICE}>").code == code
+
+
 def test_a_unix_socket_has_no_header(tmp_path: Path) -> None:
     path = tmp_path / "lmtp.sock"
     settings = {"lmtp_proxy_ips": "0.0.0.0/0;::/0", "lmtp_socket_path": path}
