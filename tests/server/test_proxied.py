@@ -311,6 +311,24 @@ def test_headers_that_do_not_come_cost_nobody_else_anything(said: bytes, proxied
     wait_for(lambda: proxied.log.count(late) == _STALLED, _SOON_S, "the lines of the log")
 
 
+def test_an_octet_now_and_then_does_not_prolong_it(proxied: Server) -> None:
+    with connected(proxied.port, OWN_ADDRESS) as slow:
+        slow.settimeout(0.5)
+        begun = time.monotonic()
+        for octet in V1:
+            try:
+                slow.sendall(bytes([octet]))
+                if slow.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert 4 < time.monotonic() - begun < 10
+    line = "no PROXY header came in time"
+    wait_for(lambda: line in proxied.log, _SOON_S, "the line of the log")
+
+
 @pytest.mark.parametrize("has_reset", [False, True], ids=["close", "reset"])
 @pytest.mark.parametrize("source", [LOOPBACK, OWN_ADDRESS], ids=["direct", "proxy"])
 @pytest.mark.parametrize("is_tls_only", [False, True], ids=["clear", "tls only"])
