@@ -10,7 +10,7 @@ from gevent import socket
 from .. import proxy
 from ..protocol.envelope import Peer
 from ..proxy import ProxyError
-from .transport import peek
+from .transport import wait_for_a_word
 
 HEADER_SECONDS = 5.0
 """The protocol asks for at least 3, one lost segment."""
@@ -25,7 +25,7 @@ def client_of(connection: socket.socket) -> Peer | None:
     """
     late = ConnectionAbortedError("no PROXY header came in time")
     with gevent.Timeout(HEADER_SECONDS, late):
-        peek(connection, 1)
+        wait_for_a_word(connection)
         return proxy.client(_header(connection))
 
 

@@ -27,20 +27,18 @@ class LeftError(ConnectionError):
     """The peer has left without a word, as those do that only look whether we are there."""
 
 
-def peek(connection: socket.socket, octets: int) -> bytes:
-    """What the peer has said first, left where it is.
+def wait_for_a_word(connection: socket.socket) -> None:
+    """Wait until the peer has said something, and leave it where it is.
 
     Raises:
         LeftError: it has left without a word.
-        OSError: the wait has ended.
     """
     try:
-        heard = connection.recv(octets, plain_socket.MSG_PEEK)
+        word = connection.recv(1, plain_socket.MSG_PEEK)
     except ConnectionResetError:
-        heard = b""
-    if not heard:
+        word = b""
+    if not word:
         raise LeftError("the peer has left without a word")
-    return heard
 
 
 class SocketTransport:
@@ -118,7 +116,7 @@ class SocketTransport:
         self._socket.settimeout(None)
         stalled = ConnectionAbortedError("the TLS handshake stalled")
         with gevent.Timeout(self._certificates.handshake_seconds, stalled):
-            peek(self._socket, 1)
+            wait_for_a_word(self._socket)
             secured = self._certificates.context.wrap_socket(self._socket, server_side=True)
         secured.settimeout(idle_seconds)
         self._socket = secured
