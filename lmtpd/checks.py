@@ -273,6 +273,22 @@ def _status_in_the_way(config: Config) -> str:
     return "is where lmtpd takes mail: it needs a port of its own" if is_same else ""
 
 
+def _proxied_alone(config: Config) -> str:
+    """Trust is for the client behind the proxy, which is seldom on loopback."""
+    if not config.lmtp_proxy_ips or config.lmtp_trusted_ips.networks is not None:
+        return ""
+    return (
+        "lets proxies speak for their clients, but of these only loopback ones are trusted: name"
+        " the MTA's address in lmtp-trusted-ips"
+    )
+
+
+def _anybody_a_proxy(config: Config) -> str:
+    if all(network.prefixlen for network in config.lmtp_proxy_ips):
+        return ""
+    return "lets every machine pass for any other: name the proxies alone"
+
+
 def _nameless_machine(config: Config) -> str:
     name = socket.gethostname()
     if is_host_name(name) or config.lmtp_hostname != "localhost":
@@ -331,6 +347,8 @@ FAULTS: tuple[Check, ...] = (
 WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-bind-addr", "lmtp-cert-path"), _clear_text),
     Check(("lmtp-bind-addr", "lmtp-trusted-ips"), _nobody_trusted),
+    Check(("lmtp-proxy-ips", "lmtp-trusted-ips"), _proxied_alone),
+    Check(("lmtp-proxy-ips",), _anybody_a_proxy),
     Check(("lmtp-key-path",), _exposed_key),
     *map(_clients_not_asked, ("lmtp-ca-path", "lmtp-client-names", "lmtp-client-fingerprints")),
     *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),

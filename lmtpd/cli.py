@@ -276,10 +276,29 @@ def _check_config(settings: Config, _: list[str]) -> int:
 
     wiring.verifier(settings, wiring.tree(settings), _asking())
     certificates = certificates_for(settings)
-    for warning in (*settings.warnings, *(certificates.warnings() if certificates else ())):
+    of_certificates = certificates.warnings() if certificates else ()
+    for warning in (*settings.warnings, *of_certificates, *_unresolved(settings)):
         _warn(f"warning: {warning}")
     _tell("the configuration is sound")
     return os.EX_OK
+
+
+def _unresolved(settings: Config) -> list[str]:
+    """Of the names of trusted peers, those that trust nobody just now."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from . import wiring
+
+    warnings: list[str] = []
+
+    def report(_: str, name: str, cause: str) -> None:
+        warnings.append(f"lmtp-trusted-ips: {name} {cause}")
+
+    with ThreadPoolExecutor() as pool:  # its end waits for all answers
+        names = wiring.trusted_names(settings, pool.submit, lambda *_: None, report)
+        for name in settings.lmtp_trusted_ips.names:
+            names.resolved(name)
+    return sorted(warnings)
 
 
 def _check_recipient(settings: Config, texts: list[str]) -> int:

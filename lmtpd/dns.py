@@ -6,7 +6,7 @@ waits for it: `name_of` answers from memory and starts a look-up behind the call
 answer is an answer, never an error. Everything is bounded: seconds, names, look-ups under way,
 entries kept.
 
-`exchangers` and `texts` tell what is in a domain's zone, or raise if nobody can.
+`exchangers`, `texts` and `records` tell what is in a domain's zone, or raise if nobody can.
 
 Import this only where sockets have become cooperative (dnspython takes them as it finds them),
 and use one PeerNames from one thread: there are no locks.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -159,6 +160,27 @@ def texts(domain: str, server: tuple[str, int] | None, seconds: float) -> list[s
         b"".join(record.strings).decode("ascii", "replace")
         for record in _records(domain, "TXT", server, seconds)
     ]
+
+
+def records(
+    name: str, kind: str, server: tuple[str, int] | None, seconds: float
+) -> tuple[list[str], float]:
+    """The addresses (A, AAAA) or the exchangers (MX) of a name, and the seconds they hold.
+
+    None, and no end, if there are none, or no such name. Aliases are followed. The null MX of RFC
+    7505 is no exchanger.
+
+    Raises:
+        dns.exception.DNSException, OSError: nobody can tell.
+    """
+    asked = dns.name.from_text(name)
+    try:
+        answer = _resolver(server).resolve(asked, kind, lifetime=seconds, search=False)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return [], math.inf
+    found = [record.exchange if kind == "MX" else record.address for record in answer]
+    texts = [str(one) for one in found if one != dns.name.root]
+    return texts, answer.chaining_result.minimum_ttl
 
 
 def _records(domain: str, kind: str, server: tuple[str, int] | None, seconds: float) -> list[Any]:

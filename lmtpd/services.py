@@ -22,6 +22,7 @@ from .protocol.limits import Limits
 from .recipients.chain import VerifierChain
 from .recipients.memory import Memory
 from .recipients.process import Deadline, Event
+from .trust import Resolved
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -106,6 +107,8 @@ class Services:
     new_id: Callable[[], str]
     name_of: Callable[[str], str]
     """The DNS name of a peer's address if it is known by now; never waits."""
+    resolved: Callable[[str], Resolved]
+    """What is known of a name in a list of trusted peers; never waits."""
     offload: Offload
     log: Log
     meter: Meter

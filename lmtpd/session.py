@@ -92,6 +92,7 @@ class Session:
         self._fault: Exception | None = None
         self._unconfirmed: tuple[bytes, ...] = ()
         self._has_just_delivered = False
+        self._has_heard = tls is not None
 
     @property
     def is_between_transactions(self) -> bool:
@@ -114,7 +115,8 @@ class Session:
         except TimeoutError:
             self._part(replies.IDLE)
         except OSError as error:
-            self._services.log.line("connection-lost", peer=self._peer, cause=told(error))
+            if self._has_heard:  # else it only looked whether we are there, and nothing is lost
+                self._services.log.line("connection-lost", peer=self._peer, cause=told(error))
         except Exception as error:  # noqa: BLE001 - a bug must cost one connection, not the server
             self._services.log.line("session-failed", peer=self._peer, cause=told(error))
             self._part(replies.SESSION_FAILED)
@@ -157,6 +159,7 @@ class Session:
             if data:
                 self._confirm()
                 self._has_just_delivered = False
+                self._has_heard = True
             self._dialogue.receive(data)
 
     def _handle(self, event: Event) -> None:

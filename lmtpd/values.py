@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from lmtpd.client.target import Target
 from lmtpd.hostname import is_host_name, machine_name
 from lmtpd.mask import masked
-from lmtpd.trust import TrustPolicy
+from lmtpd.trust import Network, TrustPolicy, parse_networks
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -291,9 +291,14 @@ def log_format(text: str) -> str:
     return _one_of(text, "logfmt", "json")
 
 
-def networks(text: str) -> TrustPolicy:
-    """Addresses and networks with semicolons between them; not set: loopback only."""
+def peers(text: str) -> TrustPolicy:
+    """Addresses, networks and names with semicolons between them; not set: loopback only."""
     return TrustPolicy() if is_none(text) else TrustPolicy.parse(text)
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Addresses and networks with semicolons between them; not set: none."""
+    return () if is_none(text) else parse_networks(text)
 
 
 def host_name(text: str) -> str:

@@ -39,6 +39,7 @@ from .recipients.process import Deadline, Event, Process, Report
 from .recipients.table_file import LOOK_S, TableFile
 from .services import Runtime, Services
 from .shipped import Shipped, homes_of_users, rules_of
+from .trusted_names import TrustedNames
 
 T = TypeVar("T")
 
@@ -145,6 +146,22 @@ def names(config: Config, spawn: Callable[..., object]) -> Callable[[str], str]:
     from .dns import PeerNames
 
     return PeerNames(spawn, config.lmtp_dns_server).name_of
+
+
+def trusted_names(
+    config: Config,
+    spawn: Callable[..., object],
+    repeat: Callable[[float, Callable[[], object]], object],
+    report: Callable[..., object],
+) -> TrustedNames:
+    """The look-up of the names of trusted peers."""
+
+    def ask(name: str, kind: str, seconds: float) -> tuple[list[str], float]:
+        from .dns import records  # slow to import, and mostly there is no name
+
+        return records(name, kind, config.lmtp_dns_server, seconds)
+
+    return TrustedNames(ask, spawn, repeat, report)
 
 
 def _agent(
@@ -267,6 +284,7 @@ def services(
         # To be unique is enough, and it costs no system call; seeded anew in each worker.
         new_id=lambda: f"{random.getrandbits(64):016x}",
         name_of=names(config, runtime.spawn),
+        resolved=trusted_names(config, runtime.spawn, runtime.repeat, runtime.log.line).resolved,
         offload=runtime.offload,
         log=runtime.log,
         meter=runtime.meter,

@@ -92,6 +92,7 @@ COMPONENTS = {
         programs=("swaks",),
         perl_modules=("Net::SSLeay", "IO::Socket::SSL"),
     ),
+    "haproxy": Component(packages=("haproxy",), programs=("haproxy",)),
     "dovecot": Component(
         packages=("dovecot-imapd",),
         programs=("dovecot", "/usr/lib/dovecot/imap"),

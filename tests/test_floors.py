@@ -16,7 +16,17 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lmtpd"
 
 FLOORS = {
     0: ("protocol",),
-    1: ("failures", "file_mark", "histogram", "trust", "dns", "hostname", "client"),
+    1: (
+        "failures",
+        "file_mark",
+        "histogram",
+        "trust",
+        "trusted_names",
+        "proxy",
+        "dns",
+        "hostname",
+        "client",
+    ),
     2: ("recipients", "delivery"),
     3: (
         "config",

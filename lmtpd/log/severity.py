@@ -20,7 +20,10 @@ _OF = {
     "fail-open": WARNING,
     "hook-down": ERROR,
     "mailbox-stuck": ERROR,
+    "proxy-refused": WARNING,
     "table-kept": ERROR,
+    "trusted-name-empty": ERROR,
+    "trusted-name-fails": WARNING,
     # Somebody tries what is not his.
     "client-not-listed": WARNING,
     "control-refused": WARNING,
@@ -29,6 +32,7 @@ _OF = {
     "hook-up": NOTICE,
     "log-lost": WARNING,
     "mailbox-answers": NOTICE,
+    "trusted-name-answers": NOTICE,
     "warning": WARNING,
 }
 

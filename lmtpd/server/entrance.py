@@ -1,7 +1,8 @@
 """Entrance: from a connection that a listener has accepted to a session, or to nothing.
 
-All that is settled before the greeting, in this order: who the peer is, whether it may speak, TLS
-where the port begins with it. A peer that may not speak hears why, in the place of the greeting.
+All that is settled before the greeting, in this order: who the peer is (a proxy says who is behind
+it), whether it may speak, TLS where the port begins with it. A peer that may not speak hears why,
+in the place of the greeting.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from ..protocol.envelope import Peer
 from ..protocol.reply import Reply
 from ..services import Services
 from ..session import Session
+from ..trust import is_within
+from .proxied import client_of
 from .tls import certificates_for
-from .transport import SocketTransport
+from .transport import LeftError, SocketTransport
 
 
 class Entrance:
@@ -38,6 +41,8 @@ class Entrance:
         self._services = services
         self.certificates = certificates_for(config)
         """What TLS uses here, if it can be had."""
+        for name in config.lmtp_trusted_ips.names:
+            services.resolved(name)  # begins to look
 
     def admit(
         self, connection: socket.socket, address: object
@@ -48,8 +53,15 @@ class Entrance:
             connection: as it was accepted; whoever calls does not close it.
             address: of its peer, as accept() gave it.
         """
-        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self.certificates)
         peer = _peer(address)
+        if is_within(peer.address, self._config.lmtp_proxy_ips):
+            try:
+                peer = client_of(connection) or peer
+            except OSError as error:
+                self._log_lost("proxy-refused", peer, error)
+                connection.close()
+                return None
+        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self.certificates)
         refusal = self._refusal(peer)
         tls = None
         is_tcp = connection.family != plain_socket.AF_UNIX
@@ -57,7 +69,7 @@ class Entrance:
             try:
                 tls = transport.start_tls()
             except OSError as error:
-                self._services.log.line("connection-lost", peer=peer, cause=told(error))
+                self._log_lost("connection-lost", peer, error)
                 transport.close(has_quit=False)
                 return None
         needs_tls = self._config.lmtp_client_certificate == "required" and is_tcp
@@ -66,10 +78,17 @@ class Entrance:
 
     def _refusal(self, peer: Peer) -> Reply | None:
         """What is to be said to a peer that may not speak."""
-        if self._config.lmtp_trusted_ips.trusts(peer.address):
+        is_trusted = self._config.lmtp_trusted_ips.trusts(peer.address, self._services.resolved)
+        if is_trusted:
             return None
-        self._services.log.line("not-trusted", peer=peer)
-        return replies.NOT_TRUSTED
+        reply = replies.TRUST_UNKNOWN if is_trusted is None else replies.NOT_TRUSTED
+        self._services.log.line("not-trusted", peer=peer, reply=reply)
+        return reply
+
+    def _log_lost(self, event: str, peer: Peer, error: OSError) -> None:
+        """A health check every second, which leaves at once, is not worth a line."""
+        if not isinstance(error, LeftError):
+            self._services.log.line(event, peer=peer, cause=told(error))
 
 
 def _peer(address: object) -> Peer:

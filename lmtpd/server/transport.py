@@ -23,6 +23,24 @@ LINGER_SECONDS = 2.0
 LINGER_OCTETS = 1024 * 1024
 
 
+class LeftError(ConnectionError):
+    """The peer has left without a word, as those do that only look whether we are there."""
+
+
+def wait_for_a_word(connection: socket.socket) -> None:
+    """Wait until the peer has said something, and leave it where it is.
+
+    Raises:
+        LeftError: it has left without a word.
+    """
+    try:
+        word = connection.recv(1, plain_socket.MSG_PEEK)
+    except ConnectionResetError:
+        word = b""
+    if not word:
+        raise LeftError("the peer has left without a word")
+
+
 class SocketTransport:
     """A connection whose every wait has an end."""
 
@@ -98,6 +116,7 @@ class SocketTransport:
         self._socket.settimeout(None)
         stalled = ConnectionAbortedError("the TLS handshake stalled")
         with gevent.Timeout(self._certificates.handshake_seconds, stalled):
+            wait_for_a_word(self._socket)
             secured = self._certificates.context.wrap_socket(self._socket, server_side=True)
         secured.settimeout(idle_seconds)
         self._socket = secured

@@ -36,7 +36,7 @@ class NameSettings:
     lmtp_dns_server: tuple[str, int] | None = setting(
         "none",
         optional(values.server),
-        "Name server for that, and for the hook `dns`: an address, `192.0.2.53:5353` or"
-        " `[2001:db8::53]:5353`. `none`: as in resolv.conf.",
+        "Name server for that, for names in `lmtp-trusted-ips` and for the hook `dns`: an address,"
+        " `192.0.2.53:5353` or `[2001:db8::53]:5353`. `none`: as in resolv.conf.",
         _NAMES,
     )

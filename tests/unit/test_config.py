@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmtpd.config import FILE_FORMAT, Config, ConfigError, load
-from lmtpd.trust import TrustPolicy
+from lmtpd.trust import TrustPolicy, parse_networks
 
 Load = Callable[..., Config]
 
@@ -83,6 +83,8 @@ def test_the_later_source_wins(
         ("lmtp-maildir-path = b\u00fccher/{local}", "lmtp_maildir_path", "b\u00fccher/{local}"),
         ("lmtp-recipient-hooks = a;\tb", "lmtp_recipient_hooks", ("a", "b")),
         ("lmtp-trusted-ips = ::1;10.0.0.1", "lmtp_trusted_ips", TrustPolicy.parse("::1;10.0.0.1")),
+        ("lmtp-trusted-ips = mx:A.org", "lmtp_trusted_ips", TrustPolicy((), ("mx:a.org",))),
+        ("lmtp-proxy-ips = ::1", "lmtp_proxy_ips", parse_networks("::1")),
         ("\ufefflmtp-port = 1", "lmtp_port", 1),
         ("# a comment\r\n\r\nlmtp-port = 1\r\n", "lmtp_port", 1),
         ("lmtp-cert-path = none", "lmtp_cert_path", ()),
@@ -289,6 +291,16 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
             "lmtp-bind-addr = ::\nlmtp-cert-path = lmtp.crt\nlmtp-key-path = lmtp.key",
             {},
             "lmtpd.conf:1: lmtp-bind-addr: :: is open to other machines, but only loopback peers",
+        ),
+        (
+            "lmtp-proxy-ips = 10.0.0.1",
+            {},
+            "lmtpd.conf:1: lmtp-proxy-ips: lets proxies speak for their clients, but of these only",
+        ),
+        (
+            "lmtp-proxy-ips = 10.0.0.1;::/0\nlmtp-trusted-ips = mx.example.org",
+            {},
+            "lmtpd.conf:1: lmtp-proxy-ips: lets every machine pass for any other",
         ),
         ("lmtp-ca-path = lmtp.crt", {}, "lmtp-ca-path: is not read"),
         ("lmtp-client-names = a", {}, "lmtp-client-names: is not read"),

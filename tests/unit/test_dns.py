@@ -1,5 +1,6 @@
 """Names of peers, from a real name server on loopback."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 
@@ -12,7 +13,7 @@ import dns.reversename
 import dns.rrset
 import pytest
 
-from lmtpd.dns import PeerNames
+from lmtpd.dns import PeerNames, records
 from tests.support.name_server import Answer, NameServer, reverse, serving
 
 
@@ -270,3 +271,39 @@ def test_a_killed_look_up_is_not_in_flight_for_ever(server: NameServer) -> None:
     assert names.name_of(V4) == ""
     time.now_s += 60
     assert names.name_of(V4) == "mx.example.org"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "found", "ttl"),
+    [
+        ("mx.example.org", "A", ["192.0.2.9", V4], 300),
+        ("mx.example.org.", "AAAA", [V6], 300),
+        ("mx.example.org", "MX", [], math.inf),
+        ("none.example.org", "A", [], math.inf),
+        ("alias.example.org", "A", ["192.0.2.4"], 300),
+        ("example.org", "MX", ["mx.example.org.", "Two.example.org."], 300),
+        ("null.example", "MX", [], 300),
+    ],
+)
+def test_records(name: str, kind: str, found: list[str], ttl: float, server: NameServer) -> None:
+    server.records |= {
+        ("alias.example.org.", "CNAME"): ["four.example.org."],
+        ("example.org.", "MX"): ["10 mx.example.org.", "20 Two.example.org."],
+        ("null.example.", "MX"): ["0 ."],
+    }
+    texts, seconds = records(name, kind, server.address, 5.0)
+    assert sorted(texts) == sorted(found)
+    assert seconds == ttl
+
+
+def test_records_that_nobody_can_tell(server: NameServer) -> None:
+    server.answer = _other_rcode(dns.rcode.SERVFAIL)
+    with pytest.raises(dns.resolver.NoNameservers):
+        records("mx.example.org", "A", server.address, 5.0)
+    with pytest.raises(dns.exception.DNSException):
+        records("mx.example.org", "A", server.address, -1.0)
+
+
+def test_no_data_is_no_record(server: NameServer) -> None:
+    server.answer = lambda query: dns.message.make_response(query).to_wire()
+    assert records("mx.example.org", "A", server.address, 5.0) == ([], math.inf)

@@ -18,7 +18,7 @@ from lmtpd.services import Services
 from lmtpd.session import Session
 from tests.support import store
 from tests.support.faulty_disk import Fault, FaultyDisk
-from tests.support.memory import services
+from tests.support.memory import TLS, services
 
 _TO_DATA = (
     b"LHLO c\r\nMAIL FROM:<s@example.net>\r\nRCPT TO:<alice@example.org>\r\n"
@@ -106,7 +106,28 @@ def test_a_lost_connection_is_told_to_the_log(
 
 
 def test_a_peer_that_does_not_read(settings: dict[str, str], log: io.StringIO) -> None:
-    run(Line(deaf=True), services(settings, log))
+    class Deaf(Line):
+        def recv(self) -> bytes:
+            self._is_deaf = True
+            return super().recv()
+
+    run(Deaf(b"NOOP\r\n"), services(settings, log))
+    assert "connection-lost" in log.getvalue()
+
+
+@pytest.mark.parametrize("line", [Line(deaf=True), Line(ConnectionResetError())])
+def test_who_only_looks_whether_we_are_there_costs_no_line(
+    line: Line, settings: dict[str, str], log: io.StringIO
+) -> None:
+    run(line, services(settings, log))
+    assert line.is_closed
+    assert log.getvalue() == ""
+
+
+def test_who_has_shaken_hands_has_not_only_looked(
+    settings: dict[str, str], log: io.StringIO
+) -> None:
+    Session(Line(ConnectionResetError()), Peer(""), services(settings, log), TLS).run()
     assert "connection-lost" in log.getvalue()
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lmtpd.trust import TrustPolicy
+from lmtpd.trust import Resolved, TrustPolicy, is_within, parse_networks, plain_address
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,16 @@ def test_trust(entries: str | None, peer: str, trusted: bool) -> None:
     [
         ("", ["holds no address"]),
         (" ; ", ["holds no address"]),
-        ("mx.example.org", ["'mx.example.org' is not an address or network"]),
+        ("localhost", ["'localhost' is not an address, network or host name", "mx:example.org"]),
+        ("mx:org", ["'mx:org' is not"]),
+        ("mx:", ["'mx:' is not"]),
+        ("mx:10.0.0.1", ["'mx:10.0.0.1' is not"]),
+        ("mx_1.example.org", ["'mx_1.example.org' is not"]),
+        ("mx..example.org", ["'mx..example.org' is not"]),
+        ("*.example.org", ["'*.example.org' is not"]),
+        ("a b.example.org", ["'a b.example.org' is not"]),
+        ("example.org:25", ["'example.org:25' is not"]),
+        (f"{'a.' * 130}org", ["is not an address"]),
         ("10.0.0.1,10.0.0.2", ["'10.0.0.1,10.0.0.2' is not", "separated by semicolons"]),
         ("10.0.0.0/33", ["'10.0.0.0/33' is not"]),
         ("10.0.0.256", ["'10.0.0.256' is not"]),
@@ -72,6 +81,70 @@ def test_faults(entries: str, words: list[str]) -> None:
     with pytest.raises(ValueError, match=re.escape(words[0])) as caught:
         TrustPolicy.parse(entries)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        ("mx1.example.org", "mx1.example.org"),
+        ("MX1.Example.ORG.", "mx1.example.org"),
+        ("mx:example.org", "mx:example.org"),
+        ("MX:Example.org.", "mx:example.org"),
+        ("b\u00fccher.example", "xn--bcher-kva.example"),
+        ("mx:fa\u00df.de", "mx:xn--fa-hia.de"),
+    ],
+)
+def test_names(entry: str, name: str) -> None:
+    policy = TrustPolicy.parse(f"{entry};10.0.0.0/8;{entry}")
+    assert policy.names == (name,)
+    assert str(policy) == f"10.0.0.0/8;{name}"
+    assert TrustPolicy.parse(entry).networks == (), "the list alone counts"
+
+
+KNOWN = {
+    "a.example": Resolved(frozenset({plain_address("192.0.2.1")}), is_certain=True),
+    "b.example": Resolved(frozenset({plain_address("2001:db8::1")}), is_certain=True),
+    "failing.example": Resolved(frozenset({plain_address("192.0.2.2")})),
+    "new.example": Resolved(),
+}
+
+
+@pytest.mark.parametrize(
+    ("entries", "peer", "trusted"),
+    [
+        ("a.example", "192.0.2.1", True),
+        ("a.example", "::ffff:192.0.2.1", True),
+        ("a.example;b.example", "2001:db8:0::1", True),
+        ("a.example;b.example", "192.0.2.2", False),
+        ("a.example", "127.0.0.1", False),
+        ("a.example", "", True),
+        ("a.example", "a.example", False),
+        ("failing.example", "192.0.2.2", True),
+        ("failing.example", "192.0.2.1", None),
+        ("a.example;new.example", "192.0.2.1", True),
+        ("a.example;new.example", "192.0.2.3", None),
+        ("10.0.0.0/8;new.example", "10.0.0.1", True),
+        ("new.example", "no address", False),
+    ],
+)
+def test_trust_by_name(entries: str, peer: str, trusted: bool | None) -> None:
+    assert TrustPolicy.parse(entries).trusts(peer, KNOWN.__getitem__) is trusted
+
+
+def test_a_name_that_nobody_resolves_is_unknown() -> None:
+    assert TrustPolicy.parse("a.example").trusts("192.0.2.1") is None
+
+
+def test_networks_alone() -> None:
+    networks = parse_networks("10.0.0.0/8; ::1")
+    assert is_within("10.1.2.3", networks)
+    assert is_within("::ffff:10.1.2.3", networks)
+    assert not is_within("127.0.0.1", networks)
+    assert not is_within("", networks), "a unix socket's peer is in no network"
+    with pytest.raises(ValueError, match=r"'a.example' is not an address or network such"):
+        parse_networks("a.example")
+    with pytest.raises(ValueError, match="holds no address"):
+        parse_networks(";")
 
 
 def test_a_fault_leaves_good_entries_out() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lmtpd import values
 from lmtpd.client.target import Target
-from lmtpd.trust import TrustPolicy
+from lmtpd.trust import TrustPolicy, parse_networks
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,12 @@ from lmtpd.trust import TrustPolicy
         (values.certificate_names, "MX.example; ;a b", frozenset({"mx.example", "a b"})),
         (values.fingerprints, "none", frozenset()),
         (values.fingerprints, ":".join(["AB"] * 32), frozenset({"ab" * 32})),
-        (values.networks, "none", TrustPolicy()),
-        (values.networks, "", TrustPolicy()),
-        (values.networks, "10.0.0.1", TrustPolicy.parse("10.0.0.1")),
+        (values.peers, "none", TrustPolicy()),
+        (values.peers, "", TrustPolicy()),
+        (values.peers, "10.0.0.1", TrustPolicy.parse("10.0.0.1")),
+        (values.peers, "MX.example.org", TrustPolicy.parse("mx.example.org")),
+        (values.networks, "none", ()),
+        (values.networks, "10.0.0.1;::/0", parse_networks("10.0.0.1;::/0")),
         (values.host_name, "MX.example.org", "mx.example.org"),
         (values.domain, "none", ""),
         (values.domain, "Example.ORG", "example.org"),
