@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmtpd import values
+from lmtpd.accounts import Account
 from lmtpd.settings.setting import setting
 from lmtpd.trust import TrustPolicy
 
@@ -23,5 +24,13 @@ class TrustSettings:
         "Addresses and networks that may connect, separated by semicolons, such as"
         " `127.0.0.1;10.0.0.0/8;2001:db8::/32`; everyone else is refused. `none`: loopback only."
         " A list replaces that, so name loopback in it if it shall stay.",
+        _TRUST,
+    )
+    lmtp_trusted_users: tuple[Account, ...] = setting(
+        "none",
+        values.users,
+        "Users whose programs may speak on the unix socket, by name or number, separated by"
+        " semicolons, such as `postfix;0`; everyone else is refused, root too unless it is named."
+        " `none`: whoever the socket's mode lets in.",
         _TRUST,
     )
