@@ -242,6 +242,22 @@ def _socket_path_too_long(config: Config) -> str:
     return f"the path of a socket has at most {_SOCKET_PATH_OCTETS} octets, this one {octets}"
 
 
+def shares_port(one: Config, other: Config) -> bool:
+    """Could only one of two listeners have its port?"""
+    addresses = {one.lmtp_bind_addr, other.lmtp_bind_addr}
+    if one.lmtp_port != other.lmtp_port or "" in addresses:
+        return False
+    has_ipv6 = any(":" in address for address in addresses)
+    # The one takes IPv4 as well, the other nothing else.
+    return len(addresses) == 1 or ("::" if has_ipv6 else "0.0.0.0") in addresses  # noqa: S104
+
+
+def shares_path(one: Config, other: Config) -> bool:
+    """Do two listeners have one unix socket?"""
+    paths = [os.path.normpath(each.lmtp_socket_path or "") for each in (one, other)]
+    return bool(one.lmtp_socket_path) and paths[0] == paths[1]
+
+
 def _is_exposed(config: Config) -> bool:
     """Can other machines reach the port?"""
     return not TrustPolicy().trusts(config.lmtp_bind_addr)

@@ -116,8 +116,6 @@ def test_relative_paths(place: Path) -> None:
         ("lmtp-prot = 1", "lmtpd.conf:1: lmtp-prot: no such setting; did you mean lmtp-port?"),
         ("LMTP_PORT = 1", "lmtpd.conf:1: LMTP_PORT: no such setting; did you mean lmtp-port?"),
         ("zzz = 1", "lmtpd.conf:1: zzz: no such setting"),
-        ("[lmtp]", "lmtpd.conf:1: there are no sections: remove '[lmtp]'"),
-        ("  [[lmtp", "lmtpd.conf:1: there are no sections: remove '[[lmtp'"),
         ("lmtp-port 1", "lmtpd.conf:1: 'lmtp-port 1' is neither 'key = value' nor a comment"),
         ("\nlmtp-port = '1", "lmtpd.conf:2: lmtp-port: a quotation mark has no partner"),
         ("lmtp-port = '''1", "lmtpd.conf:1: lmtp-port: a quotation mark has no partner"),
