@@ -53,4 +53,4 @@ def group(text: str) -> Account:
 def _numbered(text: str) -> Account:
     if len(text) > 10 or int(text) > _LARGEST:
         raise ValueError(f"{text!r} is beyond {_LARGEST}, the largest number of a user or group")
-    return Account(int(text), text)
+    return Account(int(text), str(int(text)))

@@ -178,6 +178,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def _serve(settings: Config, _: list[str]) -> int:
     from .delivery.duplicates import Unconfirmed
     from .server import rendezvous
+    from .server.activation import handed_over
     from .server.balance import Balance
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
@@ -186,9 +187,15 @@ def _serve(settings: Config, _: list[str]) -> int:
     for warning in settings.warnings:
         log.line("warning", text=warning)
 
+    try:
+        handed = handed_over(os.environ)
+    except BindError as error:
+        raise CommandError(os.EX_OSERR, f"systemd's sockets: {error}") from error
     shared = Balance(settings.lmtp_workers), Unconfirmed()
 
     def work(index: int, channel: Channel) -> int:
+        for _, listener in handed:
+            listener.close()  # the first worker has them too early, and gets them by the channel
         return _work(index, *shared, channel, settings, log)
 
     def meet() -> socket | None:
@@ -202,7 +209,7 @@ def _serve(settings: Config, _: list[str]) -> int:
     supervisor = Supervisor(
         settings.lmtp_workers,
         work,
-        lambda: bind(settings),
+        lambda: bind(settings, handed),
         meet,
         log,
         shared[0],
@@ -248,8 +255,9 @@ def _check_config(settings: Config, _: list[str]) -> int:
     from .server.tls import certificates_for
 
     wiring.verifier(settings, wiring.tree(settings), _asking())
-    certificates = certificates_for(settings)
-    for warning in (*settings.warnings, *(certificates.warnings() if certificates else ())):
+    found = filter(None, map(certificates_for, settings.listeners))
+    of_certificates = dict.fromkeys(one for each in found for one in each.warnings())
+    for warning in (*settings.warnings, *of_certificates):
         _warn(f"warning: {warning}")
     _tell("the configuration is sound")
     return os.EX_OK

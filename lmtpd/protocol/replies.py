@@ -13,6 +13,9 @@ from .reply import Reply
 # (RFC 2034 4). The host's own name is put in front of the first line.
 GREETING = Reply(220, "", ("LMTP lmtpd is ready",))
 NOT_TRUSTED = Reply(554, "5.7.1", ("Your address may not connect: it is not in lmtp-trusted-ips",))
+USER_NOT_TRUSTED = Reply(
+    554, "5.7.1", ("Your user may not connect: it is not in lmtp-trusted-users",)
+)
 HELLO = Reply(250, "", ("at your service",))
 BYE = Reply(221, "2.0.0", ("Bye",))
 SHUTTING_DOWN = Reply(421, "4.3.2", ("Service is shutting down, try again shortly",))

@@ -7,6 +7,7 @@ where the port begins with it. A peer that may not speak hears why, in the place
 from __future__ import annotations
 
 import socket as plain_socket
+from dataclasses import replace
 
 from gevent import socket
 
@@ -17,6 +18,7 @@ from ..protocol.envelope import Peer
 from ..protocol.reply import Reply
 from ..services import Services
 from ..session import Session
+from .credentials import credentials_of
 from .tls import certificates_for
 from .transport import SocketTransport
 
@@ -35,9 +37,11 @@ class Entrance:
             ConfigError: certificate and key cannot be used.
         """
         self._config = config
-        self._services = services
+        self._users = {account.number: account.name for account in config.lmtp_trusted_users}
         self.certificates = certificates_for(config)
         """What TLS uses here, if it can be had."""
+        offered = replace(services.extensions, starttls=self.certificates is not None)
+        self._services = replace(services, extensions=offered)
 
     def admit(
         self, connection: socket.socket, address: object
@@ -49,7 +53,7 @@ class Entrance:
             address: of its peer, as accept() gave it.
         """
         transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self.certificates)
-        peer = _peer(address)
+        peer = self._peer(connection, address)
         refusal = self._refusal(peer)
         tls = None
         is_tcp = connection.family != plain_socket.AF_UNIX
@@ -64,17 +68,25 @@ class Entrance:
         session = Session(transport, peer, self._services, tls, refusal, needs_tls=needs_tls)
         return session, transport
 
+    def _peer(self, connection: socket.socket, address: object) -> Peer:
+        match address:
+            case (str(host), int(port), *_):
+                return Peer(host, port)
+            case _:
+                user = credentials_of(connection).user
+                # Others have a number alone: to look for a name, NSS may wait for a server.
+                return Peer("", user=self._users.get(user, str(user)))
+
     def _refusal(self, peer: Peer) -> Reply | None:
         """What is to be said to a peer that may not speak."""
-        if self._config.lmtp_trusted_ips.trusts(peer.address):
+        if peer.address:
+            is_trusted = self._config.lmtp_trusted_ips.trusts(peer.address)
+            refusal = replies.NOT_TRUSTED
+        else:
+            # What is no listed name is a number, which is in the list under no name.
+            is_trusted = not self._users or peer.user in self._users.values()
+            refusal = replies.USER_NOT_TRUSTED
+        if is_trusted:
             return None
-        self._services.log.line("not-trusted", peer=peer)
-        return replies.NOT_TRUSTED
-
-
-def _peer(address: object) -> Peer:
-    match address:
-        case (str(host), int(port), *_):
-            return Peer(host, port)
-        case _:
-            return Peer("")
+        self._services.log.line("not-trusted", peer=peer, user=peer.user)
+        return refusal

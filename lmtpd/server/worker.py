@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import gevent
 from gevent import socket
@@ -97,7 +98,7 @@ class Worker:
                 log=log,
             )
         )
-        self._entrance = Entrance(config, self._services)
+        self._entrances = [Entrance(each, self._services) for each in config.listeners]
 
     def run(self, channel: Channel) -> None:
         """Get the listeners and serve until SIGTERM, or until the supervisor is gone."""
@@ -108,19 +109,24 @@ class Worker:
         # a traceback of many lines into the log.
         sys.unraisablehook = self._note
         channel.say_ready()
-        listeners = [socket.socket(fileno=bound) for bound in channel.receive_listeners()]
         self._acceptors = [
-            Acceptor(one, self._serve, self._greenlets, self._balance, self._index)
-            for one in listeners
+            Acceptor(
+                socket.socket(fileno=bound),
+                partial(self._serve, self._entrances[owner]),
+                self._greenlets,
+                self._balance,
+                self._index,
+            )
+            for owner, bound in channel.receive_listeners()
         ]
         self._balance.join(self._index)
         for acceptor in self._acceptors:
             acceptor.start()
         gevent.spawn(self._watch, channel)
         gevent.spawn(self._sweep)
-        if self._entrance.certificates:
-            gevent.spawn(self._refresh, self._entrance.certificates)
-            gevent.spawn(self._warn, self._entrance.certificates)
+        for certificates in filter(None, (each.certificates for each in self._entrances)):
+            gevent.spawn(self._refresh, certificates)
+            gevent.spawn(self._warn, certificates)
         self._stopping.wait()
         self._drain()
         handler.cancel()
@@ -137,14 +143,14 @@ class Worker:
 
     # One connection.
 
-    def _serve(self, connection: socket.socket, address: object) -> None:
+    def _serve(self, entrance: Entrance, connection: socket.socket, address: object) -> None:
         try:
-            self._hold_session(connection, address)
+            self._hold_session(entrance, connection, address)
         finally:
             self._balance.add(self._index, -1)
 
-    def _hold_session(self, connection: socket.socket, address: object) -> None:
-        admitted = self._entrance.admit(connection, address)
+    def _hold_session(self, entrance: Entrance, connection: socket.socket, address: object) -> None:
+        admitted = entrance.admit(connection, address)
         if admitted is None:
             return
         session, transport = admitted
