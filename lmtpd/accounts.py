@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import grp
 import pwd
-from typing import NamedTuple
+from dataclasses import dataclass
 
 _LARGEST = 2**32 - 2
 """The number behind it is -1, which tells the kernel to change nothing."""
 
 
-class Account(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Account:
     """A user's or a group's number, and what the operator calls it."""
 
     number: int

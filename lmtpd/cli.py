@@ -252,12 +252,12 @@ def _work(
 
 def _check_config(settings: Config, _: list[str]) -> int:
     from . import wiring
-    from .server.tls import certificates_for
+    from .server.tls import certificates_of
 
     wiring.verifier(settings, wiring.tree(settings), _asking())
-    found = filter(None, map(certificates_for, settings.listeners))
-    of_certificates = dict.fromkeys(one for each in found for one in each.warnings())
-    for warning in (*settings.warnings, *of_certificates):
+    found = {*filter(None, certificates_of(settings.listeners))}
+    warnings = (warning for certificates in found for warning in certificates.warnings())
+    for warning in (*settings.warnings, *warnings):
         _warn(f"warning: {warning}")
     _tell("the configuration is sound")
     return os.EX_OK

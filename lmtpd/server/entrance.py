@@ -19,28 +19,27 @@ from ..protocol.reply import Reply
 from ..services import Services
 from ..session import Session
 from .credentials import credentials_of
-from .tls import certificates_for
+from .tls import Certificates
 from .transport import SocketTransport
 
 
 class Entrance:
     """The door behind one listener."""
 
-    def __init__(self, config: Config, services: Services) -> None:
+    def __init__(
+        self, config: Config, services: Services, certificates: Certificates | None
+    ) -> None:
         """Keep what all connections of the listener share.
 
         Args:
             config: the settings of this listener.
             services: for the sessions.
-
-        Raises:
-            ConfigError: certificate and key cannot be used.
+            certificates: what TLS uses here, if it can be had.
         """
         self._config = config
         self._users = {account.number: account.name for account in config.lmtp_trusted_users}
-        self.certificates = certificates_for(config)
-        """What TLS uses here, if it can be had."""
-        offered = replace(services.extensions, starttls=self.certificates is not None)
+        self._certificates = certificates
+        offered = replace(services.extensions, starttls=certificates is not None)
         self._services = replace(services, extensions=offered)
 
     def admit(
@@ -52,7 +51,7 @@ class Entrance:
             connection: as it was accepted; whoever calls does not close it.
             address: of its peer, as accept() gave it.
         """
-        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self.certificates)
+        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self._certificates)
         peer = self._peer(connection, address)
         refusal = self._refusal(peer)
         tls = None

@@ -34,7 +34,7 @@ from .commands import answer
 from .committer import Committer
 from .entrance import Entrance
 from .threads import Threads
-from .tls import LOOK_S, Certificates
+from .tls import LOOK_S, Certificates, certificates_of
 from .transport import SocketTransport
 
 DISK_THREADS = 8
@@ -86,6 +86,7 @@ class Worker:
         self._greenlets = Pool()
         self._stopping = Event()
         self._acceptors: list[Acceptor] = []
+        self._certificates = certificates_of(config.listeners)
         self._services = build(
             Runtime(
                 offload=self._disk.run,
@@ -98,7 +99,10 @@ class Worker:
                 log=log,
             )
         )
-        self._entrances = [Entrance(each, self._services) for each in config.listeners]
+        self._entrances = [
+            Entrance(each, self._services, certificates)
+            for each, certificates in zip(config.listeners, self._certificates, strict=True)
+        ]
 
     def run(self, channel: Channel) -> None:
         """Get the listeners and serve until SIGTERM, or until the supervisor is gone."""
@@ -124,7 +128,7 @@ class Worker:
             acceptor.start()
         gevent.spawn(self._watch, channel)
         gevent.spawn(self._sweep)
-        for certificates in filter(None, (each.certificates for each in self._entrances)):
+        for certificates in {*filter(None, self._certificates)}:
             gevent.spawn(self._refresh, certificates)
             gevent.spawn(self._warn, certificates)
         self._stopping.wait()
