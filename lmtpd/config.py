@@ -139,6 +139,8 @@ class _Part(NamedTuple):
     name: str = ""
     head: _Place = _Place(0, 0, "")
     given: tuple[_Given, ...] = ()
+    keys: Set[str] = frozenset()
+    """With those of lines that cannot be read."""
 
 
 class _Scope(NamedTuple):
@@ -187,7 +189,7 @@ def _settled_in_section(part: _Part, default: _Scope, findings: _Findings) -> _S
     values.setdefault("lmtp_socket_path", None)
     config = replace(default.config, section=part.name, **values)
     scope = _Scope(config, _sound(default.places | places, broken), own)
-    if part.name and own.isdisjoint(_TCP + _UNIX):
+    if part.name and part.keys.isdisjoint(_TCP + _UNIX):
         findings.fault(
             part.head,
             "listens nowhere: set lmtp-bind-addr, lmtp-port or lmtp-socket-path"
@@ -265,7 +267,8 @@ def _from_file(file: Path, findings: _Findings) -> list[_Part]:
         name, place = _name(file, number + 1, lines[number], begun, findings)
         # Its lines keep their numbers.
         block = [""] * (number + 1) + lines[number + 1 : end]
-        parts.append(_Part(name, place, _given(file, block, _IN_SECTIONS, findings)))
+        given = _given(file, block, _IN_SECTIONS, findings)
+        parts.append(_Part(name, place, given, _numbers_of_keys(block).keys()))
     return parts
 
 

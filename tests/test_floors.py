@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lmtpd"
 
 FLOORS = {
     0: ("protocol",),
-    1: ("failures", "file_mark", "trust", "dns", "hostname", "client"),
+    1: ("accounts", "failures", "file_mark", "trust", "dns", "hostname", "client"),
     2: ("recipients", "delivery"),
     3: ("config", "settings", "values", "mask", "checks", "recipes", "log", "services", "session"),
     4: ("server",),

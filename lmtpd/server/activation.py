@@ -6,6 +6,7 @@ Their modes, owners and files are systemd's business: nothing here is ever remov
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import MutableMapping
 
@@ -30,7 +31,7 @@ def handed_over(environment: MutableMapping[str, str]) -> list[tuple[str, socket
     if given.get("LISTEN_PID") != str(os.getpid()):
         return []  # meant for another process, from which we have the variables
     count = given.get("LISTEN_FDS", "")
-    if not count.isdecimal() or not 0 <= int(count) <= MOST_LISTENERS:
+    if not re.fullmatch("[0-9]{1,2}", count) or int(count) > MOST_LISTENERS:
         raise BindError(f"LISTEN_FDS: {count!r} is not a number of sockets up to {MOST_LISTENERS}")
     names = given.get("LISTEN_FDNAMES", "").split(":")
     names += [""] * (int(count) - len(names))

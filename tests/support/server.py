@@ -165,4 +165,6 @@ class Server:
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log}")
+        if self._settings.get("lmtp_bind_addr") == "none":
+            return "listening on" in self.output
         return accepts(self.port)
