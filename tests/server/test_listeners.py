@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,7 @@ from tests.support.certificates import Certificate
 from tests.support.client import Client
 from tests.support.command_line import lmtpd
 from tests.support.components import require, require_root
-from tests.support.processes import PROGRAMS_PATH, free_port
+from tests.support.processes import PROGRAMS_PATH, accepts, free_port
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -55,6 +53,8 @@ def delivers(client: Client) -> None:
         assert client.command(f"RCPT TO:<{ALICE}>").code == 250
         assert client.command("DATA").code == 354
         assert client.command("Subject: x\r\n\r\nx\r\n.").code == 250
+        # Without it the next delivery could be the same one, sent again.
+        assert client.command("QUIT").code == 221
 
 
 def is_refused(client: Client, setting: str) -> None:
@@ -135,9 +135,7 @@ def test_a_worker_that_comes_later_has_them_too(tmp_path: Path, folder: Path) ->
 def test_a_server_without_tcp(tmp_path: Path, folder: Path) -> None:
     """And its commands, which are called after its unix socket."""
     path = folder / "lmtp"
-    server = Server(tmp_path, lmtp_bind_addr="none", lmtp_socket_path=path)
-    server.accepts = path.is_socket
-    with server:
+    with Server(tmp_path, lmtp_bind_addr="none", lmtp_socket_path=path) as server:
         server.mailbox(ALICE)
         delivers(Client.unix(path))
         options = ("--lmtp-bind-addr", "none", "--lmtp-socket-path", path)
@@ -211,39 +209,51 @@ class TestUsers:
             assert b"Received: from client.example (local socket)\n" in message
 
 
-def activated(port: int, *sockets: object, names: str = "") -> list[str]:
+def activated(*sockets: str, names: str) -> list[str]:
     """The command that starts a server at the first connection, as systemd would."""
     require("socket-activation")
     program = shutil.which("systemd-socket-activate", path=PROGRAMS_PATH)
     assert program
-    listening = [f"--listen={one}" for one in (f"127.0.0.1:{port}", *sockets)]
-    return [program, *listening, *([f"--fdname={names}"] if names else []), "--"]
+    return [program, *(f"--listen={one}" for one in sockets), f"--fdname={names}", "--"]
 
 
 class TestActivation:
-    def test_sockets_go_by_their_names(self, tmp_path: Path, folder: Path) -> None:
-        other, own = free_port(), free_port()
+    """Sockets that systemd has bound; its own program for trying it takes systemd's place."""
+
+    def test_each_goes_to_the_section_of_its_name(self, tmp_path: Path, folder: Path) -> None:
+        port, other, own = free_port(), free_port(), free_port()
         text = f"""
-lmtp-workers = 2
 [filter]
 lmtp-bind-addr = none
 lmtp-trusted-users = 4242
 [second]
-lmtp-port = {other}
+lmtp-port = 1
 lmtp-trusted-ips = 192.0.2.1
 [third]
 lmtp-port = {own}
 """
-        server = Server(tmp_path, config=configured(tmp_path, text), lmtp_bind_addr="127.0.0.2")
-        server = Server(
+        sockets = (f"127.0.0.1:{port}", f"{folder}/filter", f"127.0.0.1:{other}")
+        with Server(
             tmp_path,
-            prefix=activated(
-                server.port, f"{folder}/filter", f"127.0.0.1:{other}", names="lmtp:filter:second"
-            ),
+            prefix=activated(*sockets, names="lmtp:filter:second"),
             config=configured(tmp_path, text),
-        )
-        with server:
-            pass
+            lmtp_port=port,
+            lmtp_workers=2,
+        ) as server:
+            server.mailbox(ALICE)
+            delivers(Client.tcp(port))
+            delivers(Client.tcp(own))
+            is_refused(Client.unix(folder / "filter"), "lmtp-trusted-users")
+            is_refused(Client.tcp(other), "lmtp-trusted-ips")
+            assert f"listening on {folder}/filter [filter]\n" in server.output
+            assert f"listening on 127.0.0.1:{other} [second]\n" in server.output
+        assert (folder / "filter").is_socket(), "it is systemd's"
+
+    def test_a_section_that_gets_none_stops_the_start(self, tmp_path: Path) -> None:
+        server = Server(tmp_path, config=configured(tmp_path, "[x]\nlmtp-bind-addr = none\n"))
+        with pytest.raises(RuntimeError, match=r"\[x\] listens nowhere"):
+            server.start()
+        assert not accepts(server.port)
 
 
 def test_a_sections_fault_stops_the_start(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Server:
     ) -> None:
         self._prefix = prefix
         self._program = program
-        self.port = free_port()
+        self.port = int(str(settings.get("lmtp_port", free_port())))
         self.root = folder / "maildirs"
         self.root.mkdir(parents=True, exist_ok=True)
         self._stdout_path = folder / "server.out"
