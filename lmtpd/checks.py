@@ -24,6 +24,9 @@ from lmtpd.trust import TrustPolicy
 _SOCKET_PATH_OCTETS = 107
 """sun_path of unix(7), less its NUL."""
 
+_OVERFLOW_USER = 65534
+"""What stands for users of other namespaces (user_namespaces(7)): /proc/sys/kernel/overflowuid."""
+
 _WORKER_S_LEAST = 1024**2
 """Octets of memory: less would refuse what comes while a few messages are under way."""
 
@@ -278,6 +281,12 @@ def _nobody_trusted(config: Config) -> str:
     )
 
 
+def _anybody_trusted(config: Config) -> str:
+    if _OVERFLOW_USER not in {account.number for account in config.lmtp_trusted_users}:
+        return ""
+    return f"{_OVERFLOW_USER} is not one user: so the kernel calls all that it cannot tell here"
+
+
 def _nameless_machine(config: Config) -> str:
     name = socket.gethostname()
     if is_host_name(name) or config.lmtp_hostname != "localhost":
@@ -335,6 +344,7 @@ FAULTS: tuple[Check, ...] = (
 WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-bind-addr", "lmtp-cert-path"), _clear_text),
     Check(("lmtp-bind-addr", "lmtp-trusted-ips"), _nobody_trusted),
+    Check(("lmtp-trusted-users",), _anybody_trusted),
     Check(("lmtp-key-path",), _exposed_key),
     *map(_clients_not_asked, ("lmtp-ca-path", "lmtp-client-names", "lmtp-client-fingerprints")),
     *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),

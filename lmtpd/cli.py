@@ -259,6 +259,10 @@ def _check_config(settings: Config, _: list[str]) -> int:
     warnings = (warning for certificates in found for warning in certificates.warnings())
     for warning in (*settings.warnings, *warnings):
         _warn(f"warning: {warning}")
+    for one in settings.listeners:
+        if not one.lmtp_bind_addr and not one.lmtp_socket_path:
+            who = f"[{one.section}]" if one.section else "the default listener"
+            _warn(f"warning: {who} listens on what systemd hands over, and on nothing else")
     _tell("the configuration is sound")
     return os.EX_OK
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -232,6 +234,26 @@ class TestTrust:
                 port = socket.create_server((LOOPBACK, server.port))
             with port:
                 assert rendezvous.ask(config(server), "flush") == ["worker 0 forgot 7"]
+
+    def test_root_believes_the_user_who_has_the_unix_socket(self) -> None:
+        folder = Path(tempfile.mkdtemp(dir="/tmp"))
+        os.chown(folder, _NOBODY, -1)
+        settings = Config(lmtp_bind_addr="", lmtp_socket_path=folder / "lmtp")
+        try:
+            with as_user(_NOBODY):
+                commands = rendezvous.listen(settings)
+                mail = socket.socket(socket.AF_UNIX)
+                mail.bind(str(settings.lmtp_socket_path))
+            with commands, mail:
+                with pytest.raises(rendezvous.ForeignError, match="none of ours"):
+                    rendezvous.ask(settings, "flush")
+                with as_user(_NOBODY):
+                    mail.listen()
+                # Now it is believed, and says nothing.
+                with pytest.raises(rendezvous.SilentError):
+                    rendezvous.ask(settings, "flush", 0.2)
+        finally:
+            shutil.rmtree(folder)
 
     @pytest.mark.parametrize("has_it", [True, False])
     def test_of_a_socket_from_systemd_root_believes_who_has_it(

@@ -249,6 +249,12 @@ lmtp-port = {own}
             assert f"listening on 127.0.0.1:{other} [second]\n" in server.output
         assert (folder / "filter").is_socket(), "it is systemd's"
 
+    def test_the_check_says_what_it_cannot_see(self, tmp_path: Path) -> None:
+        text = f"lmtp-maildir-root = {tmp_path}\n[x]\nlmtp-bind-addr = none\n"
+        result = lmtpd("check-config", "--config", configured(tmp_path, text))
+        assert result.returncode == 0
+        assert "[x] listens on what systemd hands over, and on nothing else" in result.stderr
+
     def test_a_section_that_gets_none_stops_the_start(self, tmp_path: Path) -> None:
         server = Server(tmp_path, config=configured(tmp_path, "[x]\nlmtp-bind-addr = none\n"))
         with pytest.raises(RuntimeError, match=r"\[x\] listens nowhere"):

@@ -428,6 +428,7 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
             "lmtpd.conf:1: lmtp-bind-addr: :: is open to other machines, but only loopback peers",
         ),
         ("lmtp-ca-path = lmtp.crt", {}, "lmtp-ca-path: is not read"),
+        ("lmtp-trusted-users = 0;65534", {}, "lmtp-trusted-users: 65534 is not one user"),
         ("lmtp-client-names = a", {}, "lmtp-client-names: is not read"),
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
         ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not read"),
