@@ -33,11 +33,14 @@ unquoted `#` ends a value: where a value needs one, put the value in quotation m
 once. A relative path is relative to the file's folder; on the command line and in the environment,
 to the working directory. `none` or nothing unsets what can be unset.
 
-A line `[submission]` begins a section, which is one more listener of that name; the default
-listener is what stands above the first section, in the environment and on the command line. A
-section may hold what belongs to a listener (Listening, TLS, Trust), and has the default listener's
-value of what it does not hold. Where it listens is its own: `lmtp-socket-path`, or
-`lmtp-bind-addr`, `lmtp-port` or both."""
+A line `[filter]` begins a section, which is one more listener of that name; the default listener is
+what stands above the first section, in the environment and on the command line. A section may hold
+the settings of the groups Listening, TLS and Trust, and has the default listener's value of what it
+does not hold. Where it listens is its own: `lmtp-socket-path`, or `lmtp-bind-addr`, `lmtp-port` or
+both.
+
+Sockets that systemd hands over (sd_listen_fds(3)) belong to the section that is called as their
+`FileDescriptorName`, all others to the default listener. A listener that gets one binds none."""
 
 _SETTINGS = {row.key: row for row in Config.settings()}
 _IN_SECTIONS = {key: row for key, row in _SETTINGS.items() if row.is_per_listener}
@@ -281,7 +284,7 @@ def _name(
     match = _HEAD.fullmatch(head)
     if match is None:
         is_inner = head.lstrip().startswith("[[")
-        text = "no section is inside another" if is_inner else "a section begins like [submission]"
+        text = "no section is inside another" if is_inner else "a section begins like [filter]"
         findings.fault(place, f"{text}, not like {shown!r}")
     elif match[1] in begun:
         findings.fault(place, f"{shown} is begun already in line {begun[match[1]]}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +146,19 @@ def test_a_server_without_tcp(tmp_path: Path, folder: Path) -> None:
     assert not path.exists()
 
 
+def test_the_suggested_command_goes_to_a_unix_socket(tmp_path: Path, folder: Path) -> None:
+    require("swaks")
+    path = folder / "lmtp"
+    server = Server(tmp_path, lmtp_bind_addr="none", lmtp_socket_path=path)
+    server.mailbox(ALICE)
+    with server:
+        wait_for(lambda: "try it: " in server.output, _SOON_S, "the welcome")
+        (command,) = (line for line in server.output.splitlines() if line[:8] == "try it: ")
+        environment = {"PATH": PROGRAMS_PATH, "HOME": str(tmp_path)}
+        subprocess.run(shlex.split(command[8:]), env=environment, check=True, timeout=_SOON_S)
+        assert len(server.messages(ALICE)) == 1
+
+
 def test_ipv4_on_a_listener_for_both(tmp_path: Path) -> None:
     """Its clients are called by their IPv4 addresses, for trust as in the log."""
     for network, code in (("127.0.0.1", 220), ("::1", 554)):
@@ -209,6 +224,11 @@ class TestUsers:
             assert b"Received: from client.example (local socket)\n" in message
 
 
+def sockets_of(pid: int) -> int:
+    links = (path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir())
+    return sum(link.name.startswith("socket:") for link in links)
+
+
 def activated(*sockets: str, names: str) -> list[str]:
     """The command that starts a server at the first connection, as systemd would."""
     require("socket-activation")
@@ -245,6 +265,10 @@ lmtp-port = {own}
             delivers(Client.tcp(own))
             is_refused(Client.unix(folder / "filter"), "lmtp-trusted-users")
             is_refused(Client.tcp(other), "lmtp-trusted-ips")
+            wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "both workers")
+            first, second = server.workers()
+            # The first was there before it was to have them.
+            wait_for(lambda: sockets_of(first) == sockets_of(second), _SOON_S, "as many")
             assert f"listening on {folder}/filter [filter]\n" in server.output
             assert f"listening on 127.0.0.1:{other} [second]\n" in server.output
         assert (folder / "filter").is_socket(), "it is systemd's"
