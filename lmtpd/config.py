@@ -264,9 +264,10 @@ def _from_file(file: Path, findings: _Findings) -> list[_Part]:
     lines = _LINE_END.split(text)
     _clear(file, lines, findings)
     heads = [number for number, line in enumerate(lines) if line.lstrip().startswith("[")]
-    parts = [_Part(given=_given(file, lines[: [*heads, len(lines)][0]], _SETTINGS, findings))]
+    bounds = [*heads, len(lines)]
+    parts = [_Part(given=_given(file, lines[: bounds[0]], _SETTINGS, findings))]
     begun: dict[str, int] = {}
-    for number, end in pairwise([*heads, len(lines)]):
+    for number, end in pairwise(bounds):
         name, place = _name(file, number + 1, lines[number], begun, findings)
         # Its lines keep their numbers.
         block = [""] * (number + 1) + lines[number + 1 : end]
