@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from . import __version__, config, recipes, try_it, values
 from .config import Config, ConfigError
 from .failures import DeliveryError, told
-from .log import Log
+from .log import Log, open_log
 from .mask import masked
 from .protocol.address import Address, AddressError
 from .protocol.envelope import Peer
@@ -183,7 +183,7 @@ def _serve(settings: Config, _: list[str]) -> int:
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
 
-    log = Log(sys.stderr)
+    log = open_log(settings.lmtp_log_target, settings.lmtp_log_format, os.environ)
     for warning in settings.warnings:
         log.line("warning", text=warning)
 
@@ -219,6 +219,8 @@ def _serve(settings: Config, _: list[str]) -> int:
         return supervisor.run(lambda listeners: _tell(try_it.welcome(settings, listeners)))
     except BindError as error:
         raise CommandError(os.EX_OSERR, str(error)) from error
+    finally:
+        log.close()
 
 
 def _work(
@@ -429,7 +431,7 @@ class _WatchedHook:
 def _asking() -> Process:
     from . import wiring
 
-    return wiring.process(in_thread, threading.Event, Log(sys.stderr).line)
+    return wiring.process(in_thread, threading.Event, open_log("stderr", "logfmt", os.environ).line)
 
 
 def _tell(text: str) -> None:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from .delivery.agent import Job, Outcome
 from .delivery.message import Message
 from .failures import DeliveryError, told
-from .log import words
 from .protocol import replies
 from .protocol.address import Address
 from .protocol.dialogue import NEED_DATA, Dialogue
@@ -395,7 +394,7 @@ class Session:
     def _words(self, envelope: Envelope) -> str:
         """What the lines of all recipients say."""
         original = {f"client_{key.lower()}": text for key, text in self._original_client.items()}
-        return words(
+        return self._services.log.words(
             id=envelope.id,
             peer=self._peer,
             helo=envelope.client_name,

@@ -93,9 +93,7 @@ def processes(text: str) -> int:
 
 def commit_mode(text: str) -> str:
     """`auto`, `fsync` or `syncfs`."""
-    if text not in ("auto", "fsync", "syncfs"):
-        raise ValueError(f"{text!r} is none of auto, fsync and syncfs")
-    return text
+    return _one_of(text, "auto", "fsync", "syncfs")
 
 
 def seconds(text: str) -> float:
@@ -165,9 +163,7 @@ def socketmap(text: str) -> tuple[Target, str]:
 
 def call_protocol(text: str) -> str:
     """`lmtp` or `smtp`."""
-    if text not in ("lmtp", "smtp"):
-        raise ValueError(f"{text!r} is neither lmtp nor smtp")
-    return text
+    return _one_of(text, "lmtp", "smtp")
 
 
 def words(text: str) -> str:
@@ -181,9 +177,7 @@ def words(text: str) -> str:
 
 def map_result(text: str) -> str:
     """`addresses` or `exists`."""
-    if text not in ("addresses", "exists"):
-        raise ValueError(f"{text!r} is neither addresses nor exists")
-    return text
+    return _one_of(text, "addresses", "exists")
 
 
 def url(text: str) -> str:
@@ -295,9 +289,7 @@ def ciphers(text: str) -> str:
 
 def client_certificate(text: str) -> str:
     """`none`, `optional` or `required`."""
-    if text not in ("none", "optional", "required"):
-        raise ValueError(f"{text!r} is none of none, optional and required")
-    return text
+    return _one_of(text, "none", "optional", "required")
 
 
 def certificate_names(text: str) -> frozenset[str]:
@@ -310,6 +302,16 @@ def fingerprints(text: str) -> frozenset[str]:
     """SHA-256 fingerprints in hex, with or without colons; semicolons between them."""
     parts = () if is_none(text) else text.split(";")
     return frozenset(map(_fingerprint, filter(None, (part.strip() for part in parts))))
+
+
+def log_target(text: str) -> str:
+    """`auto`, `stderr`, `journal` or `syslog`."""
+    return _one_of(text, "auto", "stderr", "journal", "syslog")
+
+
+def log_format(text: str) -> str:
+    """`logfmt` or `json`."""
+    return _one_of(text, "logfmt", "json")
 
 
 def networks(text: str) -> TrustPolicy:
@@ -396,9 +398,7 @@ def ldap_filter(text: str) -> str:
 
 def ldap_scope(text: str) -> str:
     """`sub`, `one` or `base`."""
-    if text not in ("sub", "one", "base"):
-        raise ValueError(f"{text!r} is none of sub, one and base")
-    return text
+    return _one_of(text, "sub", "one", "base")
 
 
 def ldap_attributes(text: str) -> tuple[str, ...]:
@@ -408,6 +408,14 @@ def ldap_attributes(text: str) -> tuple[str, ...]:
     if wrong:
         raise ValueError(f"{wrong[0]!r} is not the name of an attribute such as mail")
     return parts
+
+
+def _one_of(text: str, *words: str) -> str:
+    if text in words:
+        return text
+    *others, last = words
+    between = f"neither {others[0]} nor" if len(others) == 1 else f"none of {', '.join(others)} and"
+    raise ValueError(f"{text!r} is {between} {last}")
 
 
 def _fingerprint(text: str) -> str:

@@ -121,6 +121,11 @@ COMPONENTS = {
         programs=("systemd-socket-activate",),
     ),
     "slapd": Component(packages=("slapd",), programs=("slapd", "slapadd")),
+    "journald": Component(
+        packages=("systemd",),
+        programs=("/lib/systemd/systemd-journald", "journalctl", "systemd-cat"),
+    ),
+    "rsyslog": Component(packages=("rsyslog",), programs=("rsyslogd",)),
     "accounts": Component(packages=("passwd",), programs=("useradd", "userdel")),
     "fuse": Component(
         # With it comes the library that the file system of the tests is written for.

@@ -46,6 +46,7 @@ LOOKS_IN_PATIENCE = 8
 SWEEP_SECONDS = 6 * 3600
 WARN_SECONDS = 24 * 3600
 """Between two warnings of a certificate that expires."""
+LOG_SECONDS = 1.0
 QUIT_SECONDS = 1.0
 """For clients that have just had their final reply to say QUIT."""
 LAST_WORDS_SECONDS = 10.0
@@ -128,13 +129,15 @@ class Worker:
             acceptor.start()
         gevent.spawn(self._watch, channel)
         gevent.spawn(self._sweep)
+        # What a reader of the log had no room for; the next line may be long in coming.
+        gevent.spawn(_repeat, LOG_SECONDS, self._log.flush)
         for certificates in {*filter(None, self._certificates)}:
             gevent.spawn(self._refresh, certificates)
             gevent.spawn(self._warn, certificates)
         self._stopping.wait()
         self._drain()
         handler.cancel()
-        self._log.flush()
+        self._log.close()
 
     def _watch(self, channel: Channel) -> None:
         """Carry out commands. Without the supervisor nobody would stop us: finish, and go."""

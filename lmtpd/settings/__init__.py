@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from lmtpd.settings.hooks import HookSettings
 from lmtpd.settings.limits import LimitSettings
 from lmtpd.settings.listening import ListeningSettings
+from lmtpd.settings.log import LogSettings
 from lmtpd.settings.mailboxes import MailboxSettings
 from lmtpd.settings.names import NameSettings
 from lmtpd.settings.protocol import ProtocolSettings
@@ -29,6 +30,7 @@ __all__ = ["Config", "Setting"]
 @dataclass(frozen=True)
 class Config(
     # In the order of the documentation, read from the last: so dataclasses collect fields.
+    LogSettings,
     LimitSettings,
     ProtocolSettings,
     HookSettings,

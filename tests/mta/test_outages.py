@@ -98,7 +98,7 @@ def server_on_a_small_disk(folder: Path) -> Iterator[Server]:
     root = folder / "maildirs"
     mounting = f'mount -t tmpfs -o size={_SMALL} tmpfs "$0" && exec "$@"'
     prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mounting, str(root)]
-    with Server(folder, prefix=prefix) as server:
+    with Server(folder, prefix=prefix, lmtp_disk_reserve="none") as server:
         # The same files as we find them from outside.
         server.root = Path(f"/proc/{server.pid}/root{root}")
         yield server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lmtpd import config, wiring
@@ -13,6 +13,8 @@ from lmtpd.delivery.disk import Disk
 from lmtpd.delivery.duplicates import Unconfirmed
 from lmtpd.delivery.stuck import StuckMailboxes
 from lmtpd.log import Log
+from lmtpd.log.forms import FORMS
+from lmtpd.log.stream import Stream
 from lmtpd.protocol.envelope import Peer, TlsInfo
 from lmtpd.recipients.verdict import Verdict
 from lmtpd.services import Runtime, Services
@@ -20,6 +22,20 @@ from lmtpd.session import Session
 from tests.support.dialogues import Closed, Handshake, Hear, Say, Script, check_heard
 
 TLS = TlsInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256)
+
+
+class TextTarget(Stream):
+    """Lines of the log in a text, in the place of a descriptor."""
+
+    def __init__(self, text: io.StringIO) -> None:
+        super().__init__(-1, FORMS["logfmt"])
+        self._text = text
+
+    def write(self, entries: Sequence[bytes]) -> int:
+        """All of them."""
+        self._text.write(b"".join(entries).decode())
+        return len(entries)
+
 
 Cut = Callable[[bytes], Iterator[bytes]]
 
@@ -48,7 +64,7 @@ def runtime(log: io.StringIO, *, is_stopping: bool = False) -> Runtime:
         lambda *_: None,
         lambda *_: None,
         lambda: is_stopping,
-        Log(log),
+        Log(TextTarget(log)),
     )
 
 

@@ -1,189 +1,114 @@
-"""A line of the log is one line, whatever is in it, and a log that is gone stops nothing."""
+"""A log whose reader is slow or gone stops nothing, and says what it could not say."""
 
 from __future__ import annotations
 
-import io
-import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lmtpd.log import Log, escaped
-from lmtpd.protocol import replies
-from lmtpd.protocol.address import Address
-from lmtpd.protocol.envelope import Peer
-
-NOW = 1_700_000_000.0
+from lmtpd.log.forms import FORMS
+from lmtpd.log.log import LAST_LINES_S, MOST_WAITING, Log
+from lmtpd.log.stream import Stream
 
 
-def written(event: str, now: float = NOW, /, **fields: object) -> str:
-    stream = io.StringIO()
-    Log(stream, lambda: now).line(event, **fields)
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("fields", "line"),
-    [
-        ({}, ""),
-        ({"id": "0123abcd"}, " id=0123abcd"),
-        ({"a": 1, "b": True, "c": 0, "d": False}, " a=1 b=True c=0 d=False"),
-        ({"a": None, "b": "", "c": "x"}, " c=x"),
-        ({"seconds": 0.0}, " seconds=0.0000"),
-        ({"seconds": 1.23456}, " seconds=1.2346"),
-        ({"seconds": 1e-9}, " seconds=0.0000"),
-        ({"seconds": 1234567.0}, " seconds=1234567.0000"),
-        ({"peer": Peer("192.0.2.1")}, " peer=192.0.2.1"),
-        ({"peer": Peer("")}, " peer=local"),
-        ({"to": Address("a b", "x.org")}, r' to="\"a b\"@x.org"'),
-        ({"sender": "<a@x.org>"}, " sender=<a@x.org>"),
-        ({"reply": replies.STORAGE_FULL}, f' reply="{replies.STORAGE_FULL}"'),
-        ({"cause": repr(OSError(28, "full", "/srv"))}, " cause=\"OSError(28, 'full')\""),
-    ],
-)
-def test_lines(fields: dict[str, object], line: str) -> None:
-    assert written("event", **fields) == f"2023-11-14T22:13:20.000Z event{line}\n"
-
-
-@pytest.mark.parametrize(
-    ("now", "time"),
-    [
-        (0.0, "1970-01-01T00:00:00.000Z"),
-        (NOW + 0.25, "2023-11-14T22:13:20.250Z"),
-        (NOW + 0.9996, "2023-11-14T22:13:20.999Z"),
-    ],
-)
-def test_the_time(now: float, time: str) -> None:
-    assert written("event", now) == f"{time} event\n"
-
-
-def test_the_time_is_now_by_default() -> None:
-    stream = io.StringIO()
-    Log(stream).line("event")
-    assert stream.getvalue()[:2] == "20"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("plain", "plain"),
-        ("a@b.c", "a@b.c"),
-        ("<>", "<>"),
-        ("a'b", "a'b"),
-        ("", ""),
-        (" ", '" "'),
-        ("550 5.1.1 <a@b> No", '"550 5.1.1 <a@b> No"'),
-        ('a "b"', r'"a \"b\""'),
-        ("a b\\", r'"a b\\"'),
-        ("a b\x7f", r'"a b\u007f"'),
-        ("a bü", r'"a b\u00fc"'),
-        ("a b", '"a b"'),
-        ("a=b", '"a=b"'),
-        ('a"b', r'"a\"b"'),
-        ("a\\b", r'"a\\b"'),
-        ("a\nb", r'"a\nb"'),
-        ("a\r\n2023 event", r'"a\r\n2023 event"'),
-        ("\0\x1b[31m\x7f", r'"\u0000\u001b[31m\u007f"'),
-        ("\x85\xa0", r'"\u0085\u00a0"'),
-        ("\u2028", r'"\u2028"'),
-        ("ü", r'"\u00fc"'),
-        ("𐍈", r'"\ud800\udf48"'),
-        ("\ud800", r'"\ud800"'),
-        (1.5, "1.5000"),
-        (-1.5, "-1.5000"),
-        (float("nan"), "nan"),
-        (7, "7"),
-        (None, "None"),
-    ],
-)
-def test_escaped(value: object, text: str) -> None:
-    assert escaped(value) == text
-
-
-@given(st.text(alphabet=st.characters() | st.sampled_from('\r\n"\\= \x7f\ud800')))
-def test_any_text_is_one_word_and_can_be_read_back(text: str) -> None:
-    word = escaped(text)
-    assert word.isascii()
-    assert word.isprintable()
-    assert (json.loads(word) if word.startswith('"') else word) == text
-
-
-class Broken(io.StringIO):
-    """A stream whose reader is gone."""
-
-    def __init__(self, error: Exception, *, on_write: bool) -> None:
-        super().__init__()
-        self.error = error
-        self.on_write = on_write
-
-    def write(self, text: str) -> int:
-        if self.on_write:
-            raise self.error
-        return super().write(text)
-
-    def flush(self) -> None:
-        raise self.error
-
-
-@pytest.mark.parametrize("on_write", [True, False], ids=["write", "flush"])
-@pytest.mark.parametrize(
-    "error",
-    [BrokenPipeError(32, "gone"), OSError(28, "full"), BlockingIOError(11, "full"), ValueError()],
-    ids=lambda error: type(error).__name__,
-)
-def test_a_broken_stream_stops_nothing(error: Exception, on_write: bool) -> None:
-    Log(Broken(error, on_write=on_write), lambda: NOW).line("event", a=1)
-
-
-def test_a_closed_stream_stops_nothing(tmp_path: Path) -> None:
-    with (tmp_path / "log").open("w", encoding="ascii") as stream:
-        log = Log(stream, lambda: NOW)
-        log.line("first", name="ü")
-        assert (tmp_path / "log").read_text("ascii").count("\n") == 1, "each line is flushed"
-    log.line("second")
-    assert (tmp_path / "log").read_text("ascii").endswith(' first name="\\u00fc"\n')
-
-
-def test_the_lines_of_one_moment_are_written_together() -> None:
-    stream, later = Pieces(), []
-    log = Log(stream, lambda: NOW)
-    log.line("first")
-    log.gather(later.append)
-    log.line("second", a=1)
-    log.line("third")
-    assert len(stream.pieces) == len(later) == 1
-    later.pop()()
-    assert [piece.count("\n") for piece in stream.pieces] == [1, 2]
-    assert [line.split()[1] for line in stream.getvalue().splitlines()] == [
-        "first",
-        "second",
-        "third",
-    ]
-    log.line("fourth")
-    assert len(later) == 1, "the next moment has its own end"
-    log.flush()
-    assert stream.getvalue().endswith(" fourth\n")
-
-
-def test_what_was_gathered_for_a_stream_that_is_gone_is_forgotten() -> None:
-    stream = io.StringIO()
-    log = Log(stream)
-    log.gather(lambda _: None)
-    log.line("event")
-    stream.close()
-    log.flush()
-    log.flush()
-
-
-class Pieces(io.StringIO):
-    """A stream that knows how it was written to."""
+class Reader:
+    """The other end of a pipe."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.pieces: list[str] = []
+        self.end, self.written = os.pipe()
+        os.set_blocking(self.end, False)
+        self.log = Log(Stream(self.written, FORMS["logfmt"], lambda: 0.0))
 
-    def write(self, text: str, /) -> int:
-        self.pieces.append(text)
-        return super().write(text)
+    def events(self) -> list[str]:
+        text = b""
+        while True:
+            try:
+                text += os.read(self.end, 1 << 20)
+            except BlockingIOError:
+                return [line.split(" ", 1)[1] for line in text.decode().splitlines()]
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    reader = Reader()
+    yield reader
+    reader.log.close()
+    os.close(reader.end)
+    os.close(reader.written)
+
+
+def test_each_line_is_written_at_once(reader: Reader) -> None:
+    reader.log.line("first", a=1)
+    assert reader.events() == ["first a=1"]
+    reader.log.line("second", reader.log.words(id="x", none=None), b="y z")
+    assert reader.events() == ['second id=x b="y z"']
+
+
+def test_the_lines_of_one_moment_are_written_together(reader: Reader) -> None:
+    later: list[Callable[[], object]] = []
+    reader.log.gather(later.append)
+    reader.log.line("first")
+    reader.log.line("second")
+    assert reader.events() == []
+    assert len(later) == 1
+    later.pop()()
+    assert reader.events() == ["first", "second"]
+    reader.log.line("third")
+    assert len(later) == 1, "the next moment has its own end"
+    reader.log.flush()
+    assert reader.events() == ["third"]
+    later.pop()()
+    assert reader.events() == []
+
+
+def test_a_reader_who_comes_back_hears_all_and_how_many_lines_were_lost(reader: Reader) -> None:
+    texts = [f"line-{number} text={'x' * 100}" for number in range(MOST_WAITING + 2000)]
+    for text in texts:
+        event, _, word = text.partition(" text=")
+        reader.log.line(event, text=word)
+    heard: list[str] = []
+    while more := reader.events():
+        heard += more
+        reader.log.flush()
+    *told, last = heard
+    assert told == texts[: len(told)], "in their order, and whole"
+    assert len(told) >= MOST_WAITING
+    assert last == f"log-lost lines={len(texts) - len(told)}"
+    reader.log.line("after")
+    assert reader.events() == ["after"]
+
+
+def test_a_log_that_is_gone_stops_nothing(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    log = Log(Stream(descriptor, FORMS["logfmt"]))
+    log.line("first")
+    os.close(descriptor)
+    log.line("second")
+    log.flush()
+    assert (tmp_path / "log").read_text().count("\n") == 1
+
+
+def test_at_the_end_a_reader_has_a_moment_for_the_last_lines(reader: Reader) -> None:
+    reader.log.gather(lambda _: None)
+    for number in range(3000):
+        reader.log.line(f"line-{number}", text="x" * 100)
+    heard: list[str] = []
+    thread = threading.Thread(target=reader.log.close)
+    thread.start()
+    while thread.is_alive():
+        heard += reader.events()
+    thread.join()
+    assert len(heard + reader.events()) == 3000
+
+
+def test_a_reader_who_does_not_come_does_not_keep_us_at_the_end(reader: Reader) -> None:
+    reader.log.gather(lambda _: None)
+    for _ in range(3000):
+        reader.log.line("line", text="x" * 100)
+    begun = time.monotonic()
+    reader.log.close()
+    assert time.monotonic() - begun >= LAST_LINES_S

@@ -1,0 +1,35 @@
+"""Severity: how much an event concerns the one who reads the log (RFC 5424 6.2.1, sd-daemon(3))."""
+
+from __future__ import annotations
+
+ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
+
+_OF = {
+    # Something of ours is broken.
+    "failed": WARNING,
+    "session-failed": ERROR,
+    "worker-failed": ERROR,
+    "worker-lost": ERROR,
+    "unfinished": WARNING,
+    # Something that we need is.
+    "certificate-refused": ERROR,
+    "control-unavailable": WARNING,
+    "fail-open": WARNING,
+    "hook-down": ERROR,
+    "mailbox-stuck": ERROR,
+    "table-kept": ERROR,
+    # Somebody tries what is not his.
+    "client-not-listed": WARNING,
+    "control-refused": WARNING,
+    "not-trusted": WARNING,
+    # What was told before is over, or somebody should know.
+    "hook-up": NOTICE,
+    "log-lost": WARNING,
+    "mailbox-answers": NOTICE,
+    "warning": WARNING,
+}
+
+
+def severity(event: str) -> int:
+    """Of an event by its name; what is not listed is the daily work."""
+    return _OF.get(event, INFO)
