@@ -14,6 +14,7 @@ from .listener import MOST_LISTENERS, BindError
 
 _FIRST = 3
 """SD_LISTEN_FDS_START."""
+_VARIABLES = ("LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
@@ -27,13 +28,13 @@ def handed_over(environment: MutableMapping[str, str]) -> list[tuple[str, socket
     Raises:
         BindError: systemd has handed over something else than listening stream sockets.
     """
-    given = {name: environment.pop(name) for name in [*environment] if name[:7] == "LISTEN_"}
-    if given.get("LISTEN_PID") != str(os.getpid()):
+    given = {name: environment.pop(name, "") for name in _VARIABLES}
+    if given["LISTEN_PID"] != str(os.getpid()):
         return []  # meant for another process, from which we have the variables
-    count = given.get("LISTEN_FDS", "")
+    count = given["LISTEN_FDS"]
     if not re.fullmatch("[0-9]{1,2}", count) or int(count) > MOST_LISTENERS:
         raise BindError(f"LISTEN_FDS: {count!r} is not a number of sockets up to {MOST_LISTENERS}")
-    names = given.get("LISTEN_FDNAMES", "").split(":")
+    names = given["LISTEN_FDNAMES"].split(":")
     names += [""] * (int(count) - len(names))
     return [
         (name, _taken(_FIRST + number, name)) for number, name in enumerate(names[: int(count)])

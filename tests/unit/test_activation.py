@@ -106,7 +106,7 @@ def test_what_is_no_socket() -> None:
 
 @pytest.mark.parametrize("count", ["", "x", "-1", "65", "\u0663x", "9" * 5000])
 def test_a_number_that_is_none(count: str) -> None:
-    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count, "PATH": "/bin"}
+    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count, "LISTEN_ON": "x"}
     with pytest.raises(BindError, match=r"is not a number of sockets up to 64"):
         handed_over(environment)
-    assert environment == {"PATH": "/bin"}
+    assert environment == {"LISTEN_ON": "x"}, "somebody else's"
