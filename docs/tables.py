@@ -21,6 +21,7 @@ from lmtpd.config import FILE_FORMAT  # noqa: E402
 from lmtpd.protocol import replies  # noqa: E402
 from lmtpd.recipients.verdict import Kind, Verdict  # noqa: E402
 from lmtpd.settings import Config, Setting  # noqa: E402
+from lmtpd.settings.setting import PER_LISTENER  # noqa: E402
 
 LINES = re.compile(r"(<!-- lines: (\S+), printed by `make docs` -->\n```\n).*?(?=```\n)", re.DOTALL)
 EXAMPLE = Config(lmtp_default_domain="example.org")
@@ -119,6 +120,8 @@ def _config_lines() -> Iterator[str]:
     yield f"{FILE_FORMAT}\n"
     for group, rows in itertools.groupby(Config.settings(), key=lambda row: row.group):
         yield f"## {group}\n"
+        if group in PER_LISTENER:
+            yield "Each listener may have its own.\n"
         for row in rows:
             yield f"`{row.key}` = {_default(row)}  \n{row.help}\n"
 

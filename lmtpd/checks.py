@@ -24,6 +24,9 @@ from lmtpd.trust import TrustPolicy
 _SOCKET_PATH_OCTETS = 107
 """sun_path of unix(7), less its NUL."""
 
+_OVERFLOW_USER = 65534
+"""What stands for users of other namespaces (user_namespaces(7)): /proc/sys/kernel/overflowuid."""
+
 _WORKER_S_LEAST = 1024**2
 """Octets of memory: less would refuse what comes while a few messages are under way."""
 
@@ -242,6 +245,22 @@ def _socket_path_too_long(config: Config) -> str:
     return f"the path of a socket has at most {_SOCKET_PATH_OCTETS} octets, this one {octets}"
 
 
+def shares_port(one: Config, other: Config) -> bool:
+    """Could only one of two listeners have its port?"""
+    addresses = {one.lmtp_bind_addr, other.lmtp_bind_addr}
+    if one.lmtp_port != other.lmtp_port or "" in addresses:
+        return False
+    has_ipv6 = any(":" in address for address in addresses)
+    # The one takes IPv4 as well, the other nothing else.
+    return len(addresses) == 1 or ("::" if has_ipv6 else "0.0.0.0") in addresses  # noqa: S104
+
+
+def shares_path(one: Config, other: Config) -> bool:
+    """Do two listeners have one unix socket?"""
+    paths = [os.path.normpath(each.lmtp_socket_path or "") for each in (one, other)]
+    return bool(one.lmtp_socket_path) and paths[0] == paths[1]
+
+
 def _is_exposed(config: Config) -> bool:
     """Can other machines reach the port?"""
     return not TrustPolicy().trusts(config.lmtp_bind_addr)
@@ -287,6 +306,12 @@ def _anybody_a_proxy(config: Config) -> str:
     if all(network.prefixlen for network in config.lmtp_proxy_ips):
         return ""
     return "lets every machine pass for any other: name the proxies alone"
+
+
+def _anybody_trusted(config: Config) -> str:
+    if _OVERFLOW_USER not in {account.number for account in config.lmtp_trusted_users}:
+        return ""
+    return f"{_OVERFLOW_USER} is not one user: so the kernel calls all that it cannot tell here"
 
 
 def _nameless_machine(config: Config) -> str:
@@ -349,6 +374,7 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-bind-addr", "lmtp-trusted-ips"), _nobody_trusted),
     Check(("lmtp-proxy-ips", "lmtp-trusted-ips"), _proxied_alone),
     Check(("lmtp-proxy-ips",), _anybody_a_proxy),
+    Check(("lmtp-trusted-users",), _anybody_trusted),
     Check(("lmtp-key-path",), _exposed_key),
     *map(_clients_not_asked, ("lmtp-ca-path", "lmtp-client-names", "lmtp-client-fingerprints")),
     *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),

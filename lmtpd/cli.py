@@ -178,6 +178,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def _serve(settings: Config, _: list[str]) -> int:
     from .delivery.duplicates import Unconfirmed
     from .server import rendezvous
+    from .server.activation import handed_over
     from .server.balance import Balance
     from .server.companion import Companion
     from .server.listener import BindError, bind
@@ -187,16 +188,24 @@ def _serve(settings: Config, _: list[str]) -> int:
     for warning in settings.warnings:
         log.line("warning", text=warning)
 
+    try:
+        handed = handed_over(os.environ)
+    except BindError as error:
+        raise CommandError(os.EX_OSERR, f"systemd's sockets: {error}") from error
     shared = Balance(settings.lmtp_workers), Unconfirmed()
     ends = _feed() if settings.lmtp_status_addr else None
 
     def work(index: int, channel: Channel) -> int:
+        for _, listener in handed:
+            listener.close()  # the first worker has them too early, and gets them by the channel
         return _work(index, *shared, channel, settings, log, ends and ends[1])
 
     def tell_status() -> None:
         from . import wiring
         from .status import process
 
+        for _, listener in handed:
+            listener.close()
         if ends:
             ends[1].close()
             process.run(settings, wiring.tree(settings), ends[0], log.line)
@@ -212,7 +221,7 @@ def _serve(settings: Config, _: list[str]) -> int:
     supervisor = Supervisor(
         settings.lmtp_workers,
         work,
-        lambda: bind(settings),
+        lambda: bind(settings, handed),
         meet,
         log,
         shared[0],
@@ -272,13 +281,18 @@ def _work(
 
 def _check_config(settings: Config, _: list[str]) -> int:
     from . import wiring
-    from .server.tls import certificates_for
+    from .server.tls import certificates_of
 
     wiring.verifier(settings, wiring.tree(settings), _asking())
-    certificates = certificates_for(settings)
-    of_certificates = certificates.warnings() if certificates else ()
-    for warning in (*settings.warnings, *of_certificates, *_unresolved(settings)):
+    found = {*filter(None, certificates_of(settings.listeners))}
+    of_certificates = (warning for certificates in found for warning in certificates.warnings())
+    unresolved = (warning for each in settings.listeners for warning in _unresolved(each))
+    for warning in dict.fromkeys((*settings.warnings, *of_certificates, *unresolved)):
         _warn(f"warning: {warning}")
+    for one in settings.listeners:
+        if not one.lmtp_bind_addr and not one.lmtp_socket_path:
+            who = f"[{one.section}]" if one.section else "the default listener"
+            _warn(f"warning: {who} listens on what systemd hands over, and on nothing else")
     _tell("the configuration is sound")
     return os.EX_OK
 

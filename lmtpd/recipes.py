@@ -128,12 +128,15 @@ def lines(mta: str, config: Config) -> str:
             TCP on this machine; with TLS where a certificate is set and the MTA can.
 
     Raises:
-        RecipeError: the MTA has no TLS from the first octet, or the address is of IPv6.
+        RecipeError: the MTA has no TLS from the first octet, the address is of IPv6, or there is
+            none.
     """
     recipe = RECIPES[mta]
     kinds = set(_kinds(recipe, config))
     if "implicit" in kinds and not _IMPLICIT.search(recipe):
         raise RecipeError(f"{mta} knows no TLS from the first octet: set lmtp-tls-only = false")
+    if "tcp" in kinds and not config.lmtp_bind_addr:
+        raise RecipeError(f"{mta} comes over TCP: set lmtp-bind-addr")
     if "tcp" in kinds and ":" in config.lmtp_bind_addr:
         raise RecipeError("lmtp-bind-addr is of IPv6: name an address of IPv4, or lmtp-socket-path")
     return "".join(_chosen(recipe, kinds)).format(

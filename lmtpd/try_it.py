@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Iterator
-from socket import socket
 
 from . import __version__
 from .config import Config
 from .delivery.layout import Layout
-from .server.listener import endpoint
+from .server.listener import Listener, endpoint
 
 _SHOWN = 10
 """Mailboxes named at start; a store may hold very many."""
@@ -25,7 +24,7 @@ def mailboxes(settings: Config) -> Iterator[str]:
     return Layout(settings.lmtp_maildir_path).walk(str(settings.lmtp_maildir_root))
 
 
-def welcome(settings: Config, listeners: list[socket]) -> str:
+def welcome(settings: Config, listeners: list[Listener]) -> str:
     """The lines for the terminal.
 
     Args:
@@ -33,11 +32,16 @@ def welcome(settings: Config, listeners: list[socket]) -> str:
         listeners: the bound sockets.
     """
     found = _first_mailboxes(settings)
-    lines = [f"lmtpd {__version__} listening on {endpoint(one.getsockname())}" for one in listeners]
+    lines = [f"lmtpd {__version__} listening on {_told(settings, one)}" for one in listeners]
     lines += [f"mail store: {settings.lmtp_maildir_root}", f"mailboxes: {_listed(found)}"]
     if found:
-        lines += _commands(settings, found[0])
+        lines += _commands(settings.listeners[listeners[0].owner], listeners[0], found[0])
     return "\n".join(lines)
+
+
+def _told(settings: Config, listener: Listener) -> str:
+    section = settings.listeners[listener.owner].section
+    return endpoint(listener.socket.getsockname()) + (f" [{section}]" if section else "")
 
 
 def _first_mailboxes(settings: Config) -> list[str]:
@@ -53,12 +57,14 @@ def _listed(found: list[str]) -> str:
     return ", ".join(found[:_SHOWN]) + (", and more" if len(found) > _SHOWN else "")
 
 
-def _commands(settings: Config, mailbox: str) -> Iterator[str]:
+def _commands(settings: Config, listener: Listener, mailbox: str) -> Iterator[str]:
     """Lines that deliver as they are pasted; the second wants nothing but Python."""
-    port, to = settings.lmtp_port, shlex.quote(mailbox)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - read, not bound
-        settings.lmtp_bind_addr, settings.lmtp_bind_addr
-    )
+    name, to = listener.socket.getsockname(), shlex.quote(mailbox)
+    if not isinstance(name, tuple):
+        yield f"try it: swaks --protocol LMTP --socket {shlex.quote(endpoint(name))} --to {to}"
+        return
+    address, port, *_ = name
+    host = str({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address))  # noqa: S104 - not bound
     tls = " --tls-on-connect" if settings.lmtp_tls_only else ""
     server = shlex.quote(f"[{host}]" if ":" in host else host)
     yield f"try it: swaks --protocol LMTP --server {server} --port {port}{tls} --to {to}"

@@ -1,8 +1,8 @@
 """What the text of a setting means: small functions from text to a value.
 
 Each raises ValueError in words for the administrator, without the key: who calls knows where the
-text stood. Nothing here opens a file, resolves a name or knows which settings exist. The name of
-a function says what kind of value it reads, and is printed in the documentation.
+text stood. Nothing here opens a file, resolves a host's name or knows which settings exist. The
+name of a function says what kind of value it reads, and is printed in the documentation.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from lmtpd import accounts
+from lmtpd.accounts import Account
 from lmtpd.client.target import Target
 from lmtpd.hostname import is_host_name, machine_name
 from lmtpd.mask import masked
@@ -129,6 +131,11 @@ def address(text: str) -> str:
         ) from None
 
 
+def bind_address(text: str) -> str:
+    """An address of this machine; not set: empty."""
+    return "" if is_none(text) else address(text)
+
+
 def server(text: str) -> tuple[str, int]:
     """`192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`."""
     host, number = _host_and_port(text)
@@ -207,6 +214,25 @@ def mode(text: str) -> int:
     if not re.fullmatch("0?[0-7]{3}", text):
         raise ValueError(f"{text!r} is not a file mode in octal such as 0660")
     return int(text, 8)
+
+
+def user(text: str) -> Account:
+    """A user of this machine, by name or number."""
+    return accounts.user(text)
+
+
+def group(text: str) -> Account:
+    """A group of this machine, by name or number."""
+    return accounts.group(text)
+
+
+def users(text: str) -> tuple[Account, ...]:
+    """Users with semicolons between them; not set: none."""
+    names = () if is_none(text) else tuple(filter(None, map(str.strip, text.split(";"))))
+    if not names and not is_none(text):
+        # An empty list would silently mean that there is no list.
+        raise ValueError("holds no user")
+    return tuple(map(user, names))
 
 
 def path(text: str) -> Path:

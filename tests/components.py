@@ -117,6 +117,10 @@ COMPONENTS = {
         packages=("mariadb-server",),
         programs=("mariadbd", "mariadb-install-db"),
     ),
+    "socket-activation": Component(
+        packages=("systemd",),
+        programs=("systemd-socket-activate",),
+    ),
     "slapd": Component(packages=("slapd",), programs=("slapd", "slapadd")),
     "journald": Component(
         packages=("systemd",),

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lmtpd"
 FLOORS = {
     0: ("protocol",),
     1: (
+        "accounts",
         "failures",
         "file_mark",
         "histogram",

@@ -51,10 +51,12 @@ class Peer:
     port: int = 0
     name: str = ""
     """Its name by DNS, confirmed both ways; empty while unknown."""
+    user: str = ""
+    """Who runs it, on a unix socket: the name in `lmtp-trusted-users`, else the number."""
 
     def __str__(self) -> str:
         """For the log."""
-        return self.address or "local"
+        return self.address or (f"local:{self.user}" if self.user else "local")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ NOT_TRUSTED = Reply(554, "5.7.1", ("Your address may not connect: it is not in l
 TRUST_UNKNOWN = Reply(
     421, "4.4.3", ("A name in lmtp-trusted-ips cannot be resolved just now, try again later",)
 )
+USER_NOT_TRUSTED = Reply(
+    554, "5.7.1", ("Your user may not connect: it is not in lmtp-trusted-users",)
+)
 HELLO = Reply(250, "", ("at your service",))
 BYE = Reply(221, "2.0.0", ("Bye",))
 SHUTTING_DOWN = Reply(421, "4.3.2", ("Service is shutting down, try again shortly",))

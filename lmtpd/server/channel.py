@@ -13,9 +13,9 @@ import os
 import socket
 from collections.abc import Sequence
 
+from .listener import MOST_LISTENERS, Listener
+
 _READY = b"ready"
-_LISTEN = b"listen"
-_MOST_LISTENERS = 64
 _LONGEST = 1 << 17
 
 
@@ -57,25 +57,29 @@ class Channel:
         finally:
             self._end.settimeout(None)
 
-    def send_listeners(self, listeners: Sequence[socket.socket]) -> None:
-        """Supervisor: hand over the sockets to accept from.
+    def send_listeners(self, listeners: Sequence[Listener]) -> None:
+        """Supervisor: hand over the sockets to accept from, each with its owner.
 
         Raises:
             OSError: the worker is gone.
         """
-        descriptors = array.array("i", [listener.fileno() for listener in listeners])
+        descriptors = array.array("i", [listener.socket.fileno() for listener in listeners])
+        owners = array.array("i", [listener.owner for listener in listeners])
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
-        self._end.sendmsg([_LISTEN], control)
+        self._end.sendmsg([owners], control)
 
-    def receive_listeners(self) -> list[int]:
-        """Worker: the descriptors to accept from; none if the supervisor has given up."""
-        room = socket.CMSG_SPACE(_MOST_LISTENERS * array.array("i").itemsize)
+    def receive_listeners(self) -> list[tuple[int, int]]:
+        """Worker: owners and descriptors to accept from; none if the supervisor has given up."""
+        descriptors, owners = array.array("i"), array.array("i")
+        octets = MOST_LISTENERS * descriptors.itemsize
         # No program that a hook starts may keep our port (MSG_CMSG_CLOEXEC).
-        _, control, _, _ = self._end.recvmsg(len(_LISTEN), room, socket.MSG_CMSG_CLOEXEC)
-        descriptors = array.array("i")
+        said, control, _, _ = self._end.recvmsg(
+            octets, socket.CMSG_SPACE(octets), socket.MSG_CMSG_CLOEXEC
+        )
+        owners.frombytes(said)
         for _, _, data in control:
             descriptors.frombytes(data)
-        return list(descriptors)
+        return list(zip(owners, descriptors, strict=True))
 
     def say(self, text: str) -> bool:
         """Tell the other end, and never wait; whether it will get to know.

@@ -14,7 +14,8 @@ from collections.abc import Callable, Generator, Mapping
 from ..log import Log
 from .channel import Channel, announce
 from .commands import ENDED, SILENT
-from .rendezvous import LAST_LINE, may_command, user_of
+from .credentials import credentials_of
+from .rendezvous import LAST_LINE, may_command
 
 COMMAND_SECONDS = 2.0
 """For a caller to say what it wants."""
@@ -76,7 +77,7 @@ class Control:
             yield
 
     def _converse(self, caller: socket.socket) -> Generator[None, None, None]:
-        user = user_of(caller)
+        user = credentials_of(caller).user
         if not may_command(user):
             # Once: he could fill the log as fast as he can connect.
             if user != self._refused:

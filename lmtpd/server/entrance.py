@@ -8,6 +8,7 @@ in the place of the greeting.
 from __future__ import annotations
 
 import socket as plain_socket
+from dataclasses import replace
 
 from gevent import socket
 
@@ -19,28 +20,30 @@ from ..protocol.reply import Reply
 from ..services import Services
 from ..session import Session
 from ..trust import is_within
+from .credentials import credentials_of
 from .proxied import client_of
-from .tls import certificates_for
+from .tls import Certificates
 from .transport import LeftError, SocketTransport
 
 
 class Entrance:
     """The door behind one listener."""
 
-    def __init__(self, config: Config, services: Services) -> None:
+    def __init__(
+        self, config: Config, services: Services, certificates: Certificates | None
+    ) -> None:
         """Keep what all connections of the listener share.
 
         Args:
             config: the settings of this listener.
             services: for the sessions.
-
-        Raises:
-            ConfigError: certificate and key cannot be used.
+            certificates: what TLS uses here, if it can be had.
         """
         self._config = config
-        self._services = services
-        self.certificates = certificates_for(config)
-        """What TLS uses here, if it can be had."""
+        self._users = {account.number: account.name for account in config.lmtp_trusted_users}
+        self._certificates = certificates
+        offered = replace(services.extensions, starttls=certificates is not None)
+        self._services = replace(services, extensions=offered)
         for name in config.lmtp_trusted_ips.names:
             services.resolved(name)  # begins to look
 
@@ -53,7 +56,7 @@ class Entrance:
             connection: as it was accepted; whoever calls does not close it.
             address: of its peer, as accept() gave it.
         """
-        peer = _peer(address)
+        peer = self._peer(connection, address)
         if is_within(peer.address, self._config.lmtp_proxy_ips):
             try:
                 peer = client_of(connection) or peer
@@ -61,7 +64,7 @@ class Entrance:
                 self._log_lost("proxy-refused", peer, error)
                 connection.close()
                 return None
-        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self.certificates)
+        transport = SocketTransport(connection, self._config.lmtp_idle_timeout, self._certificates)
         refusal = self._refusal(peer)
         tls = None
         is_tcp = connection.family != plain_socket.AF_UNIX
@@ -76,24 +79,30 @@ class Entrance:
         session = Session(transport, peer, self._services, tls, refusal, needs_tls=needs_tls)
         return session, transport
 
+    def _peer(self, connection: socket.socket, address: object) -> Peer:
+        match address:
+            case (str(host), int(port), *_):
+                return Peer(host, port)
+            case _:
+                user = credentials_of(connection).user
+                # Others have a number alone: to look for a name, NSS may wait for a server.
+                return Peer("", user=self._users.get(user, str(user)))
+
     def _refusal(self, peer: Peer) -> Reply | None:
         """What is to be said to a peer that may not speak."""
-        is_trusted = self._config.lmtp_trusted_ips.trusts(peer.address, self._services.resolved)
-        if is_trusted:
-            return None
-        reply = replies.TRUST_UNKNOWN if is_trusted is None else replies.NOT_TRUSTED
-        self._services.log.line("not-trusted", peer=peer, reply=reply)
-        return reply
+        refusal: Reply | None
+        if peer.address:
+            trust = self._config.lmtp_trusted_ips.trusts(peer.address, self._services.resolved)
+            refusal = {True: None, False: replies.NOT_TRUSTED, None: replies.TRUST_UNKNOWN}[trust]
+        else:
+            # What is no listed name is a number, which is in the list under no name.
+            is_trusted = not self._users or peer.user in self._users.values()
+            refusal = None if is_trusted else replies.USER_NOT_TRUSTED
+        if refusal:
+            self._services.log.line("not-trusted", peer=peer, user=peer.user, reply=refusal)
+        return refusal
 
     def _log_lost(self, event: str, peer: Peer, error: OSError) -> None:
         """A health check every second, which leaves at once, is not worth a line."""
         if not isinstance(error, LeftError):
             self._services.log.line(event, peer=peer, cause=told(error))
-
-
-def _peer(address: object) -> Peer:
-    match address:
-        case (str(host), int(port), *_):
-            return Peer(host, port)
-        case _:
-            return Peer("")

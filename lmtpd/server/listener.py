@@ -7,31 +7,75 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import Config
 
 BACKLOG = 1024
 """Connections that the kernel holds for us; capped by net.core.somaxconn."""
+MOST_LISTENERS = 64
+"""The kernel takes no more than 253 descriptors in one message to a worker."""
 
 
 class BindError(OSError):
     """A socket cannot be listened on; the text says which and why, for the operator."""
 
 
-def bind(config: Config) -> list[socket.socket]:
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound socket, and whose it is."""
+
+    socket: socket.socket
+    owner: int
+    """Its place in `Config.listeners`."""
+    file: tuple[Path, int, int] | None = None
+    """Path, device and inode of a unix socket that we have made."""
+
+    def close(self) -> None:
+        """This process listens no more; others that have the socket may."""
+        self.socket.close()
+
+    def remove(self) -> None:
+        """Nobody else comes: the file goes, unless another server's has taken its place.
+
+        To be called before `close`: nobody replaces the file of one that listens.
+        """
+        if self.file:
+            path, *ours = self.file
+            with contextlib.suppress(OSError):
+                info = path.lstat()
+                if [info.st_dev, info.st_ino] == ours:
+                    path.unlink()
+
+
+def bind(config: Config, handed: Iterable[tuple[str, socket.socket]] = ()) -> list[Listener]:
     """Every socket that is configured, bound.
 
+    Args:
+        config: the default listener and all others.
+        handed: bound sockets from systemd, by name (lmtpd.server.activation). Each belongs to the
+            section of that name, or to the default listener; who has got one binds none.
+
     Raises:
-        BindError: one cannot be listened on; none is then.
+        BindError: one cannot be listened on, or a listener has none; nothing is bound then.
     """
-    bound = [bind_tcp(config.lmtp_bind_addr, config.lmtp_port)]
-    if config.lmtp_socket_path:
-        try:
-            bound.append(bind_unix(config.lmtp_socket_path, config.lmtp_socket_mode))
-        except BindError:
-            bound[0].close()
-            raise
+    sections = {one.section: owner for owner, one in enumerate(config.listeners)}
+    bound = [Listener(one, sections.get(name, 0)) for name, one in handed]
+    served = {one.owner for one in bound}
+    try:
+        for owner, one in enumerate(config.listeners):
+            if owner not in served and one.lmtp_bind_addr:
+                bound.append(Listener(bind_tcp(one.lmtp_bind_addr, one.lmtp_port), owner))
+            if owner not in served and one.lmtp_socket_path:
+                bound.append(_bind_unix(one, one.lmtp_socket_path, owner))
+        _check(config, bound)
+    except BindError:
+        for each in bound:
+            each.remove()
+            each.close()
+        raise
     return bound
 
 
@@ -57,36 +101,76 @@ def bind_tcp(address: str, port: int) -> socket.socket:
     return listener
 
 
-def bind_unix(path: Path, mode: int) -> socket.socket:
-    """Listen on a unix socket; a file left by a dead server is replaced, a live one's is not.
-
-    Raises:
-        BindError: somebody listens there, or the file cannot be made.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_stale(path)
-        # Nobody may connect between bind and chmod who may not afterwards.
-        mask = os.umask(0o777)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(mask)
-        path.chmod(mode)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise BindError(f"cannot listen on {path}: {_reason(error)}") from error
-    return listener
-
-
 def endpoint(name: object) -> str:
     """What a person calls a bound socket: `127.0.0.1:11200`, `[::1]:11200` or a path."""
     match name:
         case (str(address), int(port), *_):
             return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        case bytes(abstract):
+            return "@" + abstract[1:].decode(errors="replace")
         case _:
             return str(name)
+
+
+def _bind_unix(config: Config, path: Path, owner: int) -> Listener:
+    """Listen on a unix socket; a file left by a dead server is replaced, a live one's is not.
+
+    Raises:
+        BindError: somebody listens there, the file cannot be made, or not be given away.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        # The file has the socket's own mode from the first, and there is nothing to connect to
+        # before listen(). chmod would follow a link that somebody puts in its place.
+        os.fchmod(listener.fileno(), config.lmtp_socket_mode)
+        mask = os.umask(0)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        info = path.lstat()
+        bound = Listener(listener, owner, (path, info.st_dev, info.st_ino))
+        try:
+            _give(path, config)
+            listener.listen(BACKLOG)
+        except OSError:
+            bound.remove()
+            raise
+    except OSError as error:
+        listener.close()
+        raise BindError(f"cannot listen on {path}: {_reason(error)}") from error
+    return bound
+
+
+def _check(config: Config, bound: list[Listener]) -> None:
+    served = {one.owner for one in bound}
+    for owner, one in enumerate(config.listeners):
+        if owner and owner not in served:
+            raise BindError(
+                f"[{one.section}] listens nowhere: lmtp-bind-addr is none, and systemd has handed"
+                f" over no socket with FileDescriptorName={one.section}"
+            )
+    if not bound:
+        raise BindError(
+            "nothing to listen on: lmtp-bind-addr is none, lmtp-socket-path is not set, and"
+            " systemd has handed over no socket"
+        )
+    if len(bound) > MOST_LISTENERS:
+        raise BindError(f"{len(bound)} sockets to listen on: the most are {MOST_LISTENERS}")
+
+
+def _give(path: Path, config: Config) -> None:
+    """The file to its owner and group, if others than we are named."""
+    owner, group = config.lmtp_socket_owner, config.lmtp_socket_group
+    if not owner and not group:
+        return
+    numbers = (account.number if account else -1 for account in (owner, group))
+    try:
+        os.chown(path, *numbers, follow_symlinks=False)
+    except OSError as error:
+        what = f"{error.strerror} to set lmtp-socket-owner or lmtp-socket-group"
+        raise OSError(error.errno, what) from error
 
 
 def _remove_stale(path: Path) -> None:
@@ -94,11 +178,14 @@ def _remove_stale(path: Path) -> None:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise OSError(errno.ENOTSOCK, "a file that is no socket is in the way")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)  # one that is busy is not to be waited for
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink()
                 return
+            except BlockingIOError:
+                pass
         raise OSError(errno.EADDRINUSE, "")
 
 

@@ -19,6 +19,7 @@ from .balance import Balance
 from .channel import Channel, announce
 from .companion import Companion
 from .control import Control
+from .listener import Listener
 
 if TYPE_CHECKING:
     import socket
@@ -53,7 +54,7 @@ class Supervisor:
         self,
         workers: int,
         work: Callable[[int, Channel], int],
-        bind: Callable[[], list[socket.socket]],
+        bind: Callable[[], list[Listener]],
         meet: Callable[[], socket.socket | None],
         log: Log,
         balance: Balance,
@@ -80,11 +81,11 @@ class Supervisor:
         self._balance = balance
         self._drain_seconds = drain_seconds
         self._companions = companions
-        self._listeners: list[socket.socket] = []
+        self._listeners: list[Listener] = []
         self._control: Control | None = None
         self._is_stopping = False
 
-    def run(self, ready: Callable[[list[socket.socket]], None]) -> int:
+    def run(self, ready: Callable[[list[Listener]], None]) -> int:
         """Serve until SIGTERM or SIGINT; the exit code.
 
         Args:
@@ -223,6 +224,7 @@ class Supervisor:
         if self._control:
             self._control.close()
         for listener in self._listeners:
+            listener.remove()
             listener.close()
         self._signal(signal.SIGTERM)
         end = time.monotonic() + self._drain_seconds + LAST_WORDS_SECONDS

@@ -6,7 +6,7 @@ Import it after gevent has patched `ssl`.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -138,6 +138,23 @@ def certificates_for(config: Config) -> Certificates | None:
         ConfigError: certificate and key cannot be used.
     """
     return Certificates(config) if config.lmtp_cert_path and config.lmtp_key_path else None
+
+
+def certificates_of(listeners: Iterable[Config]) -> list[Certificates | None]:
+    """Those of each; listeners that agree in all of TLS share them, and each file is read once.
+
+    Raises:
+        ConfigError: certificate and key cannot be used.
+    """
+    rows = [row.attribute for row in Config.settings() if row.group == "TLS"]
+    made: dict[tuple[object, ...], Certificates | None] = {}
+    found = []
+    for listener in listeners:
+        values = tuple(getattr(listener, row) for row in rows)
+        if values not in made:
+            made[values] = certificates_for(listener)
+        found.append(made[values])
+    return found
 
 
 def _told(pair: KeyPair) -> dict[str, object]:

@@ -12,6 +12,7 @@ import socket as plain_socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import gevent
 from gevent import socket
@@ -36,7 +37,7 @@ from .committer import Committer
 from .entrance import Entrance
 from .sampling import SAMPLE_SECONDS, Sampler
 from .threads import Threads
-from .tls import LOOK_S, Certificates
+from .tls import LOOK_S, Certificates, certificates_of
 from .transport import SocketTransport
 
 DISK_THREADS = 8
@@ -93,6 +94,7 @@ class Worker:
         self._acceptors: list[Acceptor] = []
         self._committers: list[Committer] = []
         self._meter = Meter()
+        self._certificates = certificates_of(config.listeners)
         self._services = build(
             Runtime(
                 offload=self._disk.run,
@@ -106,7 +108,10 @@ class Worker:
                 meter=self._meter,
             )
         )
-        self._entrance = Entrance(config, self._services)
+        self._entrances = [
+            Entrance(each, self._services, certificates)
+            for each, certificates in zip(config.listeners, self._certificates, strict=True)
+        ]
         self._sampler = feed and Sampler(
             feed, index, self._meter, self._services.memory.health, self._gauges
         )
@@ -120,10 +125,15 @@ class Worker:
         # a traceback of many lines into the log.
         sys.unraisablehook = self._note
         channel.say_ready()
-        listeners = [socket.socket(fileno=bound) for bound in channel.receive_listeners()]
         self._acceptors = [
-            Acceptor(one, self._serve, self._greenlets, self._balance, self._index)
-            for one in listeners
+            Acceptor(
+                socket.socket(fileno=bound),
+                partial(self._serve, self._entrances[owner]),
+                self._greenlets,
+                self._balance,
+                self._index,
+            )
+            for owner, bound in channel.receive_listeners()
         ]
         self._balance.join(self._index)
         for acceptor in self._acceptors:
@@ -134,9 +144,9 @@ class Worker:
         gevent.spawn(_repeat, LOG_SECONDS, self._log.flush)
         if self._sampler:
             gevent.spawn(_repeat, SAMPLE_SECONDS, self._sampler.send)
-        if self._entrance.certificates:
-            gevent.spawn(self._refresh, self._entrance.certificates)
-            gevent.spawn(self._warn, self._entrance.certificates)
+        for certificates in {*filter(None, self._certificates)}:
+            gevent.spawn(self._refresh, certificates)
+            gevent.spawn(self._warn, certificates)
         self._stopping.wait()
         self._drain()
         if self._sampler:
@@ -155,14 +165,14 @@ class Worker:
 
     # One connection.
 
-    def _serve(self, connection: socket.socket, address: object) -> None:
+    def _serve(self, entrance: Entrance, connection: socket.socket, address: object) -> None:
         try:
-            self._hold_session(connection, address)
+            self._hold_session(entrance, connection, address)
         finally:
             self._balance.add(self._index, -1)
 
-    def _hold_session(self, connection: socket.socket, address: object) -> None:
-        admitted = self._entrance.admit(connection, address)
+    def _hold_session(self, entrance: Entrance, connection: socket.socket, address: object) -> None:
+        admitted = entrance.admit(connection, address)
         if admitted is None:
             return
         session, transport = admitted
@@ -196,13 +206,13 @@ class Worker:
 
     def _gauges(self) -> dict[str, object]:
         """Figures of the moment, for a sample."""
-        certificates = self._entrance.certificates
+        certificates = {*filter(None, self._certificates)}
         return {
             "connections": len(self._sessions),
             "waiting": sum(one.waiting for one in self._committers),
             "memory_held": self._services.room.memory_held,
             "threads_busy": {"disk": self._disk.busy, "hooks": self._verifications.busy},
-            "certificates": certificates.told() if certificates else [],
+            "certificates": [pair for each in certificates for pair in each.told()],
         }
 
     # The end.

@@ -43,8 +43,15 @@ class Config(
     TlsSettings,
     ListeningSettings,
 ):
-    """The value of every setting: the key, with `-` as `_`. `Config()` is all defaults."""
+    """The value of every setting: the key, with `-` as `_`. `Config()` is all defaults.
 
+    It is that of one listener: of the default one, or of a section of the file.
+    """
+
+    section: str = ""
+    """Not a setting: what the listener's section is called; empty for the default listener."""
+    sections: tuple[Config, ...] = ()
+    """Not a setting: the listeners of the file's sections, whose values are theirs."""
     warnings: tuple[str, ...] = ()
     """Not a setting: what the operator should hear at start."""
 
@@ -52,6 +59,11 @@ class Config(
         """Recipients without a domain are in ours, unless told otherwise."""
         domain = self.lmtp_default_domain or self.lmtp_hostname.lower()
         object.__setattr__(self, "lmtp_default_domain", domain)
+
+    @property
+    def listeners(self) -> tuple[Config, ...]:
+        """The default listener and those of the sections."""
+        return (self, *self.sections)
 
     @staticmethod
     def settings() -> tuple[Setting, ...]:

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PER_LISTENER = ("Listening", "TLS", "Trust")
+"""The groups in which each listener may have values of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -33,6 +36,11 @@ class Setting:
     def option(self) -> str:
         """On the command line: `--lmtp-port`."""
         return f"--{self.key}"
+
+    @property
+    def is_per_listener(self) -> bool:
+        """May it stand in the section of a listener?"""
+        return self.group in PER_LISTENER
 
     @property
     def kind(self) -> str:

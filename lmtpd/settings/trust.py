@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmtpd import values
+from lmtpd.accounts import Account
 from lmtpd.settings.setting import setting
 from lmtpd.trust import Network, TrustPolicy
 
@@ -35,5 +36,13 @@ class TrustSettings:
         " protocol, version 1 or 2, before TLS too; without it they are not served. The client"
         " that it names is the one to be trusted, limited and logged, so a proxy can pass for"
         " anybody; where it names none, the proxy itself is.",
+        _TRUST,
+    )
+    lmtp_trusted_users: tuple[Account, ...] = setting(
+        "none",
+        values.users,
+        "Users whose programs may speak on the unix socket, by name or number, separated by"
+        " semicolons, such as `postfix;0`; everyone else is refused, root too unless it is named."
+        " `none`: whoever the socket's mode lets in.",
         _TRUST,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -231,6 +234,67 @@ class TestTrust:
                 port = socket.create_server((LOOPBACK, server.port))
             with port:
                 assert rendezvous.ask(config(server), "flush") == ["worker 0 forgot 7"]
+
+    def test_root_believes_the_user_who_has_the_unix_socket(self) -> None:
+        folder = Path(tempfile.mkdtemp(dir="/tmp"))
+        os.chown(folder, _NOBODY, -1)
+        settings = Config(lmtp_bind_addr="", lmtp_socket_path=folder / "lmtp")
+        try:
+            with as_user(_NOBODY):
+                commands = rendezvous.listen(settings)
+                mail = socket.socket(socket.AF_UNIX)
+                mail.bind(str(settings.lmtp_socket_path))
+            with commands, mail:
+                with pytest.raises(rendezvous.ForeignError, match="none of ours"):
+                    rendezvous.ask(settings, "flush")
+                with as_user(_NOBODY):
+                    mail.listen()
+                # Now it is believed, and says nothing.
+                with pytest.raises(rendezvous.SilentError):
+                    rendezvous.ask(settings, "flush", 0.2)
+        finally:
+            shutil.rmtree(folder)
+
+    @pytest.mark.parametrize("has_it", [True, False])
+    def test_of_a_socket_from_systemd_root_believes_who_has_it(
+        self, has_it: bool, tmp_path: Path
+    ) -> None:
+        """It is root's, so that its owner says nothing of the server's user."""
+        server = Server(tmp_path)
+        heard, said = os.pipe()
+        with socket.create_server((LOOPBACK, server.port)) as port:
+            child = os.fork()
+            if not child:
+                _serve_one_command(server, port, said, has_it=has_it)
+            os.close(said)
+            try:
+                assert os.read(heard, 1), "the child has failed"
+                if has_it:
+                    assert rendezvous.ask(config(server), "flush") == ["worker 0 forgot 7"]
+                else:
+                    with pytest.raises(rendezvous.ForeignError, match="none of ours"):
+                        rendezvous.ask(config(server), "flush")
+            finally:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                os.close(heard)
+
+
+def _serve_one_command(server: Server, port: socket.socket, said: int, *, has_it: bool) -> NoReturn:
+    """The child: another user's process, with the socket for mail or without it."""
+    try:
+        if not has_it:
+            port.close()
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        commands = rendezvous.listen(config(server))
+        os.write(said, b".")
+        caller, _ = commands.accept()
+        caller.recv(100)
+        caller.sendall(b"worker 0 forgot 7\nend\n")
+        caller.close()
+        signal.pause()
+    finally:
+        os._exit(1)
 
 
 class TestTrouble:

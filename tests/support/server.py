@@ -40,7 +40,7 @@ class Server:
     ) -> None:
         self._prefix = prefix
         self._program = program
-        self.port = free_port()
+        self.port = int(str(settings.get("lmtp_port", free_port())))
         self.root = folder / "maildirs"
         self.root.mkdir(parents=True, exist_ok=True)
         self._stdout_path = folder / "server.out"
@@ -165,4 +165,6 @@ class Server:
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log}")
+        if self._settings.get("lmtp_bind_addr") == "none":
+            return "listening on" in self.output
         return accepts(self.port)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lmtpd.accounts import Account
 from lmtpd.config import FILE_FORMAT, Config, ConfigError, load
 from lmtpd.trust import TrustPolicy, parse_networks
 
@@ -118,8 +119,6 @@ def test_relative_paths(place: Path) -> None:
         ("lmtp-prot = 1", "lmtpd.conf:1: lmtp-prot: no such setting; did you mean lmtp-port?"),
         ("LMTP_PORT = 1", "lmtpd.conf:1: LMTP_PORT: no such setting; did you mean lmtp-port?"),
         ("zzz = 1", "lmtpd.conf:1: zzz: no such setting"),
-        ("[lmtp]", "lmtpd.conf:1: there are no sections: remove '[lmtp]'"),
-        ("  [[lmtp", "lmtpd.conf:1: there are no sections: remove '[[lmtp'"),
         ("lmtp-port 1", "lmtpd.conf:1: 'lmtp-port 1' is neither 'key = value' nor a comment"),
         ("\nlmtp-port = '1", "lmtpd.conf:2: lmtp-port: a quotation mark has no partner"),
         ("lmtp-port = '''1", "lmtpd.conf:1: lmtp-port: a quotation mark has no partner"),
@@ -162,14 +161,152 @@ def test_faults_of_environment_and_command_line(loads: Load) -> None:
 def test_every_fault_is_named_at_once_in_order(loads: Load) -> None:
     text = (
         "lmtp-prot = 1\nlmtp-port = abc\n[x]\nnonsense\nlmtp-tls-only = maybe\n"
-        "lmtp-cert-path = no.crt\nlmtp-vrfy = '\nlmtp-port = 2\n"
+        "lmtp-cert-path = no.crt\nlmtp-vrfy = '\nlmtp-port = 2\nlmtp-port = 3\n[[y]]\n"
+        "lmtp-dsn = 1\n"
     )
     faults = faults_of(loads, text, {"LMTP_DSN": "maybe"}, {"lmtp-bind-addr": "localhost"})
     assert [fault.split(": ")[0] for fault in faults] == [
-        *(f"lmtpd.conf:{line}" for line in (1, 2, 3, 4, 5, 6, 6, 7, 8)),
+        *(f"lmtpd.conf:{line}" for line in (1, 2, 4, 5, 6, 6, 7, 9, 10, 11)),
         "environment",
         "command line",
     ]
+
+
+_TLS = "lmtp-cert-path = lmtp.crt\nlmtp-key-path = lmtp.key\n"
+
+
+class TestSections:
+    def test_each_is_a_listener_and_has_the_rest_of_the_default_one(
+        self, loads: Load, place: Path
+    ) -> None:
+        config = loads(
+            "lmtp-bind-addr = 127.0.0.2\nlmtp-socket-path = a.sock\nlmtp-socket-mode = 0600\n"
+            "lmtp-cert-path = lmtp.crt\nlmtp-key-path = lmtp.key\n"
+            " [ second ] # more\nlmtp-port = 1\nlmtp-trusted-ips = 10.0.0.1\n"
+            "[3.third_-]\nlmtp-socket-path = b.sock\nlmtp-cert-path = none\n"
+            "lmtp-key-path = none\nlmtp-trusted-users = 0\n[fourth]\nlmtp-bind-addr = none\n"
+            "[fifth]\nlmtp-bind-addr = ::1\nlmtp-socket-path = c.sock\n",
+            {},
+            {"lmtp-max-recipients": "200", "lmtp-hostname": "mx.example.org"},
+        )
+        assert config.listeners[0] is config
+        assert [one.section for one in config.listeners] == [
+            "",
+            "second",
+            "3.third_-",
+            "fourth",
+            "fifth",
+        ]
+        assert [(one.lmtp_bind_addr, one.lmtp_port) for one in config.listeners] == [
+            ("127.0.0.2", 11200),
+            ("127.0.0.2", 1),
+            ("", 11200),
+            ("", 11200),
+            ("::1", 11200),
+        ]
+        assert [one.lmtp_socket_path for one in config.listeners] == [
+            place / "a.sock",
+            None,
+            place / "b.sock",
+            None,
+            place / "c.sock",
+        ]
+        _, second, third, fourth, _ = config.listeners
+        assert second.lmtp_trusted_ips == TrustPolicy.parse("10.0.0.1")
+        assert config.lmtp_trusted_ips == third.lmtp_trusted_ips == TrustPolicy()
+        assert third.lmtp_trusted_users == (Account(0, "0"),)
+        assert third.lmtp_socket_mode == 0o600
+        assert fourth.lmtp_cert_path == config.lmtp_cert_path == (place / "lmtp.crt",)
+        assert third.lmtp_cert_path == ()
+        assert {one.lmtp_max_recipients for one in config.listeners} == {200}
+        assert config.warnings == ()
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("[x]", "1: [x]: listens nowhere: set lmtp-bind-addr, lmtp-port or lmtp-socket-path"),
+            ("\n[x]\nlmtp-trusted-ips = ::1", "2: [x]: listens nowhere"),
+            ("[[x]]\nlmtp-port = 1", "1: no section is inside another, not like '[[x]]'"),
+            ("[x", "1: a section begins like [filter], not like '[x'"),
+            ("[x] y", "1: a section begins like [filter], not like '[x] y'"),
+            ("[x:y]", "1: a section begins like [filter], not like '[x:y]'"),
+            ("[]", "1: a section begins like [filter], not like '[]'"),
+            (
+                "[x]\nlmtp-port = 1\n[x]\nlmtp-port = 2",
+                "3: [x] is begun already in line 1",
+            ),
+            (
+                "[x]\nlmtp-port = 1\nlmtp-workers = 1",
+                "3: lmtp-workers: is for all listeners at once: set it above the first section",
+            ),
+            ("[x]\nlmtp-port = 1\nlmtp-prot = 2", "3: lmtp-prot: no such setting; did you mean"),
+            ("[x]\nlmtp-port = abc", "2: lmtp-port: 'abc' is not a port number"),
+            ("[x]\nlmtp-port = 1\n\nlmtp-port = 2", "4: lmtp-port: is already set in line 2"),
+            ("[x]\nlmtp-port = '1", "2: lmtp-port: a quotation mark has no partner"),
+            (
+                "lmtp-bind-addr = none\n[x]\nlmtp-port = 1",
+                "3: lmtp-port: needs an address: set lmtp-bind-addr",
+            ),
+            (
+                "[x]\nlmtp-port = 1\nlmtp-tls-only = on",
+                "3: lmtp-tls-only: needs a certificate: set lmtp-cert-path and lmtp-key-path",
+            ),
+            (
+                (
+                    f"{_TLS}lmtp-tls-only = on\n[x]\nlmtp-port = 1\nlmtp-cert-path = none\n"
+                    "lmtp-key-path = none"
+                ),
+                "3: lmtp-tls-only: in [x]: needs a certificate: set lmtp-cert-path",
+            ),
+            (
+                "lmtp-port = 1\n[x]\nlmtp-port = 1",
+                "3: lmtp-port: another listener is there already (lmtpd.conf:1: lmtp-port)",
+            ),
+            (
+                f"[x]\nlmtp-bind-addr = 0.0.0.0\n{_TLS}lmtp-trusted-ips = 10.0.0.1",
+                "2: lmtp-bind-addr: another listener is there already (default: lmtp-port)",
+            ),
+            (
+                "[x]\nlmtp-port = 1\n[y]\nlmtp-bind-addr = ::\nlmtp-port = 1\n",
+                "5: lmtp-port: another listener is there already (lmtpd.conf:2: lmtp-port)",
+            ),
+            (
+                "lmtp-socket-path = a\n[x]\nlmtp-socket-path = etc/../a",
+                "3: lmtp-socket-path: another listener is there already (lmtpd.conf:1: lmtp-so",
+            ),
+        ],
+    )
+    def test_a_fault_and_its_place(self, text: str, fault: str, loads: Load) -> None:
+        (only,) = faults_of(loads, text)
+        assert only.startswith(f"lmtpd.conf:{fault}")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[x]\nlmtp-bind-addr = ::1",
+            "lmtp-bind-addr = 0.0.0.0\n[x]\nlmtp-bind-addr = ::1",
+            "lmtp-bind-addr = none\n[x]\nlmtp-bind-addr = 127.0.0.1",
+            "[x]\nlmtp-socket-path = a\n[y]\nlmtp-socket-path = b",
+        ],
+    )
+    def test_places_that_are_two(self, text: str, loads: Load) -> None:
+        assert loads(text).sections
+
+    def test_a_broken_place_is_not_compared(self, loads: Load) -> None:
+        text = "lmtp-port = abc\n[x]\nlmtp-bind-addr = ::1\n[y]\nlmtp-bind-addr = localhost\n"
+        assert len(faults_of(loads, text)) == 2
+        text = "lmtp-bind-addr = none\n[x]\nlmtp-port = 1\nlmtp-bind-addr = localhost\n"
+        assert len(faults_of(loads, text)) == 1
+
+    def test_a_warning_has_its_place_and_is_said_once(self, loads: Load) -> None:
+        text = (
+            "lmtp-ca-path = lmtp.crt\nlmtp-hostname = mx.example.org\n[x]\nlmtp-port = 1\n[y]\n"
+            "lmtp-bind-addr = 192.0.2.1\nlmtp-trusted-ips = 192.0.2.2\n"
+        )
+        assert [warning[:40] for warning in loads(text).warnings] == [
+            "lmtpd.conf:1: lmtp-ca-path: is not read,",
+            "lmtpd.conf:6: lmtp-bind-addr: clear text",
+        ]
 
 
 def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
@@ -303,6 +440,7 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
             "lmtpd.conf:1: lmtp-proxy-ips: lets every machine pass for any other",
         ),
         ("lmtp-ca-path = lmtp.crt", {}, "lmtp-ca-path: is not read"),
+        ("lmtp-trusted-users = 0;65534", {}, "lmtp-trusted-users: 65534 is not one user"),
         ("lmtp-client-names = a", {}, "lmtp-client-names: is not read"),
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),
         ("lmtp-sql-url = sqlite:////x", {}, "lmtp-sql-url: is not read"),

@@ -73,3 +73,10 @@ def test_the_others_cannot(mta: str) -> None:
 def test_an_address_of_ipv6_is_not_guessed_at() -> None:
     with pytest.raises(recipes.RecipeError, match="lmtp-bind-addr"):
         recipes.lines("postfix", Config(lmtp_bind_addr="::1"))
+
+
+def test_an_mta_needs_a_place_to_go_to() -> None:
+    unix = Config(lmtp_bind_addr="", lmtp_socket_path=Path("/run/lmtp"))
+    assert "lmtp:unix:/run/lmtp" in recipes.lines("postfix", unix)
+    with pytest.raises(recipes.RecipeError, match="exim comes over TCP: set lmtp-bind-addr"):
+        recipes.lines("exim", unix)

@@ -53,10 +53,19 @@ def test_row(row: Setting) -> None:
     assert row.help.endswith(".")
 
 
-def test_every_field_but_the_warnings_is_a_row() -> None:
+def test_every_field_but_the_last_is_a_row() -> None:
     fields = [field.name for field in dataclasses.fields(Config)]
-    assert [row.attribute for row in Config.settings()] == fields[:-1]
-    assert fields[-1] == "warnings"
+    assert [row.attribute for row in Config.settings()] == fields[:-3]
+    assert fields[-3:] == ["section", "sections", "warnings"]
+
+
+def test_what_each_listener_may_have() -> None:
+    groups = {row.group: row.is_per_listener for row in Config.settings()}
+    assert [group for group, is_per_listener in groups.items() if is_per_listener] == [
+        "Listening",
+        "TLS",
+        "Trust",
+    ]
 
 
 def test_rows_of_a_group_stand_together() -> None:

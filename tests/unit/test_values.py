@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmtpd import values
+from lmtpd.accounts import Account
 from lmtpd.client.target import Target
 from lmtpd.trust import TrustPolicy, parse_networks
 
@@ -51,6 +52,12 @@ from lmtpd.trust import TrustPolicy, parse_networks
         (values.path, "a/b", Path("a/b")),
         (values.paths, "none", ()),
         (values.paths, "a; b/c", (Path("a"), Path("b/c"))),
+        (values.bind_address, "none", ""),
+        (values.bind_address, "0:0::1", "::1"),
+        (values.user, "root", Account(0, "root")),
+        (values.group, "007", Account(7, "7")),
+        (values.users, "none", ()),
+        (values.users, "root; 4294967294;", (Account(0, "root"), Account(2**32 - 2, "4294967294"))),
         (values.tls_version, "1.3", "1.3"),
         (values.ciphers, "HIGH", "HIGH"),
         (values.client_certificate, "optional", "optional"),
@@ -123,6 +130,13 @@ def test_taken(parse: Callable[[str], object], text: str, value: object) -> None
         (values.ldap_scope, ["", "subtree"], "is none of sub, one and base"),
         (values.ldap_attributes, ["mail,uid", "1a", "mail;"], "is not the name of an attribute"),
         (values.networks, ["x", ";"], "address"),
+        (values.bind_address, ["localhost", "127.0.0.1:1"], "is not an IPv4 or IPv6 address"),
+        (values.user, ["", "no such", "a\0b"], "is no user of this machine"),
+        (values.group, ["", "no such", "a\0b"], "is no group of this machine"),
+        (values.users, [";"], "holds no user"),
+        (values.users, ["root;no such"], "'no such' is no user of this machine"),
+        (values.user, ["4294967295", "1" * 5000], "is beyond 4294967294"),
+        (values.group, ["4294967295"], "is beyond 4294967294"),
         (values.domains, ["a.example;b c", "*", "@a.example"], "host name"),
         (values.host_name, ["my_box", "a b", "10.0.0.1"], "is not a host name"),
         (values.domain, ["bücher.example", "[10.0.0.1]", "a."], "xn--"),
