@@ -42,8 +42,8 @@ class Offload(Protocol):
 class Transport(Protocol):
     """A connected byte stream."""
 
-    def recv(self) -> bytes:
-        """Some bytes; none when the peer has closed.
+    def recv(self, seconds: float) -> bytes:
+        """Some bytes, within so many seconds; none when the peer has closed.
 
         Raises:
             TimeoutError: the peer said nothing for too long.
@@ -60,7 +60,7 @@ class Transport(Protocol):
         """Send all of it.
 
         Raises:
-            OSError: the connection is lost, or the peer does not read.
+            OSError: the connection is lost, or the peer does not read it in time.
         """
 
     def start_tls(self) -> TlsInfo:
@@ -93,7 +93,9 @@ class Services:
     """What the verifier's hooks remember; for commands, a session asks the verifier."""
     agent: DeliveryAgent
     deliver: Callable[[Job], tuple[Outcome, ...]]
-    """Has the agent deliver, together with what else is ready; waits for the outcomes."""
+    """Has the agent deliver, together with what else is ready; waits for the outcomes.
+
+    Raises HeldUpError: it could not begin in time, and will not be delivered."""
     stuck: StuckMailboxes
     """Mailboxes where the disk does not answer."""
     unconfirmed: Unconfirmed
@@ -105,7 +107,8 @@ class Services:
     new_id: Callable[[], str]
     name_of: Callable[[str], str]
     """The DNS name of a peer's address if it is known by now; never waits."""
-    offload: Offload
+    write_out: Callable[[Message, Callable[[], None]], None]
+    """Has a message write to its file, and waits, but not for ever: HeldUpError."""
     log: Log
     is_stopping: Callable[[], bool]
 
@@ -115,6 +118,8 @@ class Runtime:
     """What the process offers to those who build Services."""
 
     offload: Offload
+    write_out: Callable[[Message, Callable[[], None]], None]
+    """Has a message do something that may block; waits for it as long as a client would."""
     delivering: Callable[
         [Callable[[], DeliveryAgent], StuckMailboxes], Callable[[Job], tuple[Outcome, ...]]
     ]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from .delivery.agent import Job, Outcome
 from .delivery.message import Message
 from .failures import DeliveryError, told
+from .patience import Patience
 from .protocol import replies
 from .protocol.address import Address
 from .protocol.dialogue import NEED_DATA, Dialogue
@@ -82,6 +83,7 @@ class Session:
             under_tls=tls is not None,
             needs_tls=needs_tls,
         )
+        self._patience = Patience(services.limits)
         self._outbox = bytearray()
         self._client_name = ""
         self._original_client: dict[str, str] = {}
@@ -110,7 +112,9 @@ class Session:
             self._greet()
             self._converse()
         except TimeoutError:
-            self._part(replies.IDLE)
+            reply = self._patience.last_words
+            self._log_cut_off(reply)
+            self._part(reply)
         except OSError as error:
             self._services.log.line("connection-lost", peer=self._peer, cause=told(error))
         except Exception as error:  # noqa: BLE001 - a bug must cost one connection, not the server
@@ -136,6 +140,8 @@ class Session:
             if event is NEED_DATA:
                 self._listen()
             elif not isinstance(event, Gone):
+                if not isinstance(event, Chunk):
+                    self._patience.restart()
                 self._handle(event)
             elif self._services.is_stopping():
                 self._say(replies.SHUTTING_DOWN)
@@ -151,7 +157,12 @@ class Session:
         else:
             if self._dialogue.is_in_text:
                 self._transport.acknowledge_at_once()
-            data = self._transport.recv()
+            data = self._transport.recv(
+                self._patience.left_s(
+                    is_in_content=self._dialogue.is_in_content,
+                    is_in_transaction=self._dialogue.is_in_transaction,
+                )
+            )
             if data:
                 self._confirm()
                 self._has_just_delivered = False
@@ -185,6 +196,8 @@ class Session:
                 self._say(replies.RESET)
             case Refused(reply):
                 self._say(reply)
+                if not self._dialogue.is_open:
+                    self._log_cut_off(reply)
             case _:
                 self._say(_FIXED_REPLIES[type(event)])
 
@@ -229,11 +242,11 @@ class Session:
         self._message.append(data)
         if self._message.is_full:
             try:
-                self._services.offload(self._message.spill)
-                self._message.account()
+                self._services.write_out(self._message, self._message.spill)
             except (OSError, DeliveryError) as error:
                 self._fault = error
                 self._message.close()
+                self._message = None
 
     def _end_data(self, end: EndOfData) -> None:
         envelope = self._envelope
@@ -271,12 +284,9 @@ class Session:
         try:
             message = self._message = self._message or self._new_message()
             message.finish()
-            if message.file is not None:
-                self._services.offload(message.settle)
-                message.account()
+            return self._services.deliver(Job(message, envelope, self._named_peer()))
         except (OSError, DeliveryError) as error:
             return tuple(agent.failure(one, error) for one in recipients)
-        return self._services.deliver(Job(message, envelope, self._named_peer()))
 
     def _new_message(self) -> Message:
         agent, envelope, peer = self._services.agent, self._envelope, self._named_peer()
@@ -384,6 +394,9 @@ class Session:
             reply=reply,
             cause=verdict.reason,
         )
+
+    def _log_cut_off(self, reply: Reply) -> None:
+        self._services.log.line("cut-off", peer=self._peer, reply=reply)
 
     def _log_no_room(self, mail: MailFrom, reply: Reply) -> None:
         sender = f"<{mail.reverse_path}>"
