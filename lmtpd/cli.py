@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from .delivery.duplicates import Unconfirmed
-    from .server.balance import Balance
+    from .server.census import Census
     from .server.channel import Channel
 
 _DESCRIPTION = """\
@@ -178,7 +178,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def _serve(settings: Config, _: list[str]) -> int:
     from .delivery.duplicates import Unconfirmed
     from .server import rendezvous
-    from .server.balance import Balance
+    from .server.census import Census
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
 
@@ -186,7 +186,7 @@ def _serve(settings: Config, _: list[str]) -> int:
     for warning in settings.warnings:
         log.line("warning", text=warning)
 
-    shared = Balance(settings.lmtp_workers), Unconfirmed()
+    shared = Census(settings.lmtp_workers), Unconfirmed()
 
     def work(index: int, channel: Channel) -> int:
         return _work(index, *shared, channel, settings, log)
@@ -218,7 +218,7 @@ def _serve(settings: Config, _: list[str]) -> int:
 
 def _work(
     index: int,
-    balance: Balance,
+    census: Census,
     unconfirmed: Unconfirmed,
     channel: Channel,
     settings: Config,
@@ -234,7 +234,7 @@ def _work(
     try:
         worker = Worker(
             index,
-            balance,
+            census,
             settings,
             log,
             lambda runtime: wiring.services(settings, runtime, unconfirmed),
