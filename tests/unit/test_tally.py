@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from lmtpd.log import Log
 from lmtpd.server.tally import MINUTE_S, Tally
+from tests.support.memory import TextTarget
 
 
 class Minutes:
@@ -15,7 +16,7 @@ class Minutes:
     def __init__(self) -> None:
         self._stream = io.StringIO()
         self._due: list[Callable[[], object]] = []
-        self.tally = Tally(Log(self._stream), self._later)
+        self.tally = Tally(Log(TextTarget(self._stream)), self._later)
 
     def _later(self, seconds: float, function: Callable[..., object], *args: object) -> None:
         assert seconds == MINUTE_S
