@@ -87,6 +87,9 @@ def lmtpd(place: Place, scenario: Scenario) -> list[str]:
     if place.certificate:
         words += ["--lmtp-cert-path", str(place.certificate.cert_path)]
         words += ["--lmtp-key-path", str(place.certificate.key_path)]
+    if scenario.idle:
+        # All of them have one address.
+        words += ["--lmtp-max-connections-per-peer", "none"]
     return words + (["--lmtp-delivered-to", "no"] if scenario.linked else [])
 
 

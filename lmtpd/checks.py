@@ -9,6 +9,7 @@ gevent has to patch first.
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -29,6 +30,8 @@ _OVERFLOW_USER = 65534
 
 _WORKER_S_LEAST = 1024**2
 """Octets of memory: less would refuse what comes while a few messages are under way."""
+_WORKER_S_FILES = 1000
+"""Open files beside the connections: the mailboxes of a moment ago, messages, hooks."""
 
 
 class Check(NamedTuple):
@@ -238,6 +241,16 @@ def _little_memory(config: Config) -> str:
     return f"is less than 1M for each of the {config.lmtp_workers} workers (lmtp-workers)"
 
 
+def _few_descriptors(config: Config) -> str:
+    _, may_open = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if config.lmtp_max_connections is None or may_open == resource.RLIM_INFINITY:
+        return ""
+    needs = config.lmtp_max_connections // config.lmtp_workers + _WORKER_S_FILES
+    if needs <= may_open:
+        return ""
+    return f"needs {needs} open files in each worker, which may have {may_open}: raise LimitNOFILE"
+
+
 def _socket_path_too_long(config: Config) -> str:
     octets = len(os.fsencode(config.lmtp_socket_path or ""))
     if octets <= _SOCKET_PATH_OCTETS:
@@ -388,5 +401,6 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-fail-open-domains",), _fails_open),
     Check(("lmtp-status-addr",), _status_for_all),
     Check(("lmtp-hostname",), _nameless_machine),
+    Check(("lmtp-max-connections", "lmtp-workers"), _few_descriptors),
 )
 """What lmtpd says at start, and goes on."""

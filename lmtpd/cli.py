@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from .delivery.duplicates import Unconfirmed
-    from .server.balance import Balance
+    from .server.census import Census
     from .server.channel import Channel
 
 _DESCRIPTION = """\
@@ -179,7 +179,7 @@ def _serve(settings: Config, _: list[str]) -> int:
     from .delivery.duplicates import Unconfirmed
     from .server import rendezvous
     from .server.activation import handed_over
-    from .server.balance import Balance
+    from .server.census import Census
     from .server.companion import Companion
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
@@ -192,7 +192,7 @@ def _serve(settings: Config, _: list[str]) -> int:
         handed = handed_over(os.environ)
     except BindError as error:
         raise CommandError(os.EX_OSERR, f"systemd's sockets: {error}") from error
-    shared = Balance(settings.lmtp_workers), Unconfirmed()
+    shared = Census(settings.lmtp_workers), Unconfirmed()
     ends = _feed() if settings.lmtp_status_addr else None
 
     def work(index: int, channel: Channel) -> int:
@@ -250,7 +250,7 @@ def _feed() -> tuple[socket, socket]:
 
 def _work(
     index: int,
-    balance: Balance,
+    census: Census,
     unconfirmed: Unconfirmed,
     channel: Channel,
     settings: Config,
@@ -267,7 +267,7 @@ def _work(
     try:
         worker = Worker(
             index,
-            balance,
+            census,
             settings,
             log,
             lambda runtime: wiring.services(settings, runtime, unconfirmed),

@@ -7,6 +7,7 @@ log. Unknown is 451 4.3.0: an unforeseen fault of ours must never bounce mail.
      +- DeliveryError            what our own delivery code raises
          +- MailLoopError        554 5.4.6: the message was here before
          +- MailboxStuckError    450 4.2.0: the disk does not answer there
+         +- HeldUpError          451 4.3.0: others went first for too long
          +- StoreError           451 4.3.5: the operator's to mend
              +- UnsafeMailboxError   a mailbox name that could leave the store
              +- LinkOutsideError     a symbolic link that does leave it
@@ -32,6 +33,10 @@ class MailLoopError(DeliveryError):
 
 class MailboxStuckError(DeliveryError):
     """An earlier delivery to the mailbox hangs in a call to the disk."""
+
+
+class HeldUpError(DeliveryError):
+    """A delivery had to wait for so long that it was given up, and never begun."""
 
 
 class StoreError(DeliveryError):
@@ -78,6 +83,8 @@ def reply_for(error: BaseException, quota_exceeded: Reply = replies.MAILBOX_FULL
             return replies.MAIL_LOOP
         case MailboxStuckError():
             return replies.MAILBOX_STUCK
+        case HeldUpError():
+            return replies.HELD_UP
         case StoreError():
             return replies.STORE_MISCONFIGURED
         case OSError(errno=errno.EDQUOT):

@@ -44,8 +44,8 @@ class Offload(Protocol):
 class Transport(Protocol):
     """A connected byte stream."""
 
-    def recv(self) -> bytes:
-        """Some bytes; none when the peer has closed.
+    def recv(self, seconds: float) -> bytes:
+        """Some bytes, within so many seconds; none when the peer has closed.
 
         Raises:
             TimeoutError: the peer said nothing for too long.
@@ -62,7 +62,7 @@ class Transport(Protocol):
         """Send all of it.
 
         Raises:
-            OSError: the connection is lost, or the peer does not read.
+            OSError: the connection is lost, or the peer does not read it in time.
         """
 
     def start_tls(self) -> TlsInfo:
@@ -95,7 +95,9 @@ class Services:
     """What the verifier's hooks remember; for commands, a session asks the verifier."""
     agent: DeliveryAgent
     deliver: Callable[[Job], tuple[Outcome, ...]]
-    """Has the agent deliver, together with what else is ready; waits for the outcomes."""
+    """Has the agent deliver, together with what else is ready; waits for the outcomes.
+
+    Raises HeldUpError: it could not begin in time, and will not be delivered."""
     stuck: StuckMailboxes
     """Mailboxes where the disk does not answer."""
     unconfirmed: Unconfirmed
@@ -109,7 +111,8 @@ class Services:
     """The DNS name of a peer's address if it is known by now; never waits."""
     resolved: Callable[[str], Resolved]
     """What is known of a name in a list of trusted peers; never waits."""
-    offload: Offload
+    write_out: Callable[[Message, Callable[[], None]], None]
+    """Has a message write to its file, and waits, but not for ever: HeldUpError."""
     log: Log
     meter: Meter
     is_stopping: Callable[[], bool]
@@ -120,6 +123,8 @@ class Runtime:
     """What the process offers to those who build Services."""
 
     offload: Offload
+    write_out: Callable[[Message, Callable[[], None]], None]
+    """Has a message do something that may block; waits for it as long as a client would."""
     delivering: Callable[
         [Callable[[], DeliveryAgent], StuckMailboxes], Callable[[Job], tuple[Outcome, ...]]
     ]

@@ -14,6 +14,7 @@ from dataclasses import replace
 from .delivery.agent import Job, Outcome
 from .delivery.message import Message
 from .failures import DeliveryError, told
+from .patience import Patience
 from .protocol import replies
 from .protocol.address import Address
 from .protocol.dialogue import NEED_DATA, Dialogue
@@ -83,6 +84,7 @@ class Session:
             under_tls=tls is not None,
             needs_tls=needs_tls,
         )
+        self._patience = Patience(services.limits)
         self._outbox = bytearray()
         self._client_name = ""
         self._original_client: dict[str, str] = {}
@@ -113,7 +115,9 @@ class Session:
             self._greet()
             self._converse()
         except TimeoutError:
-            self._part(replies.IDLE)
+            reply = self._patience.last_words
+            self._log_cut_off(reply)
+            self._part(reply)
         except OSError as error:
             if self._has_heard:  # else it only looked whether we are there, and nothing is lost
                 self._services.log.line("connection-lost", peer=self._peer, cause=told(error))
@@ -140,6 +144,8 @@ class Session:
             if event is NEED_DATA:
                 self._listen()
             elif not isinstance(event, Gone):
+                if not isinstance(event, Chunk):
+                    self._patience.restart()
                 self._handle(event)
             elif self._services.is_stopping():
                 self._say(replies.SHUTTING_DOWN)
@@ -155,7 +161,12 @@ class Session:
         else:
             if self._dialogue.is_in_text:
                 self._transport.acknowledge_at_once()
-            data = self._transport.recv()
+            data = self._transport.recv(
+                self._patience.left_s(
+                    is_in_content=self._dialogue.is_in_content,
+                    is_in_transaction=self._dialogue.is_in_transaction,
+                )
+            )
             if data:
                 self._confirm()
                 self._has_just_delivered = False
@@ -190,6 +201,8 @@ class Session:
                 self._say(replies.RESET)
             case Refused(reply):
                 self._say(reply)
+                if not self._dialogue.is_open:
+                    self._log_cut_off(reply)
             case _:
                 self._say(_FIXED_REPLIES[type(event)])
 
@@ -238,11 +251,11 @@ class Session:
         self._message.append(data)
         if self._message.is_full:
             try:
-                self._services.offload(self._message.spill)
-                self._message.account()
+                self._services.write_out(self._message, self._message.spill)
             except (OSError, DeliveryError) as error:
                 self._fault = error
                 self._message.close()
+                self._message = None
 
     def _end_data(self, end: EndOfData) -> None:
         envelope, begun = self._envelope, time.perf_counter()
@@ -282,12 +295,9 @@ class Session:
         try:
             message = self._message = self._message or self._new_message()
             message.finish()
-            if message.file is not None:
-                self._services.offload(message.settle)
-                message.account()
+            return self._services.deliver(Job(message, envelope, self._named_peer()))
         except (OSError, DeliveryError) as error:
             return tuple(agent.failure(one, error) for one in recipients)
-        return self._services.deliver(Job(message, envelope, self._named_peer()))
 
     def _new_message(self) -> Message:
         agent, envelope, peer = self._services.agent, self._envelope, self._named_peer()
@@ -407,6 +417,9 @@ class Session:
             reply=reply,
             cause=verdict.reason,
         )
+
+    def _log_cut_off(self, reply: Reply) -> None:
+        self._services.log.line("cut-off", peer=self._peer, reply=reply)
 
     def _note_no_room(self, mail: MailFrom, reply: Reply) -> None:
         self._services.meter.happened("refused", "", self._peer, mail.reverse_path, "", reply)

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -191,6 +192,24 @@ def _checked(private: Homes) -> Homes:
     return private
 
 
+def _limits(config: Config) -> Limits:
+    return Limits(
+        message_octets=config.lmtp_max_message_size,
+        recipients=config.lmtp_max_recipients,
+        errors=_or_endless(config.lmtp_max_errors),
+        noops=_or_endless(config.lmtp_max_noops),
+        commands=_or_endless(config.lmtp_max_commands),
+        idle_s=config.lmtp_idle_timeout,
+        command_s=config.lmtp_command_timeout,
+        data_s=config.lmtp_data_timeout,
+        transaction_s=config.lmtp_transaction_timeout,
+    )
+
+
+def _or_endless(most: int | None) -> float:
+    return inf if most is None else most
+
+
 def _none_stuck(config: Config) -> StuckMailboxes:
     root, layout = os.path.realpath(config.lmtp_maildir_root), Layout(config.lmtp_maildir_path)
 
@@ -266,7 +285,7 @@ def services(
     return Services(
         host=config.lmtp_hostname,
         default_domain=config.lmtp_default_domain,
-        limits=Limits(config.lmtp_max_message_size, config.lmtp_max_recipients),
+        limits=_limits(config),
         extensions=Extensions(
             starttls=bool(config.lmtp_cert_path),
             vrfy=config.lmtp_vrfy,
@@ -285,7 +304,7 @@ def services(
         new_id=lambda: f"{random.getrandbits(64):016x}",
         name_of=names(config, runtime.spawn),
         resolved=trusted_names(config, runtime.spawn, runtime.repeat, runtime.log.line).resolved,
-        offload=runtime.offload,
+        write_out=runtime.write_out,
         log=runtime.log,
         meter=runtime.meter,
         is_stopping=runtime.is_stopping,

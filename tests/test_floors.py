@@ -38,6 +38,7 @@ FLOORS = {
         "recipes",
         "log",
         "meter",
+        "patience",
         "services",
         "session",
     ),

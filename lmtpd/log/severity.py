@@ -15,6 +15,7 @@ _OF = {
     "worker-lost": ERROR,
     "unfinished": WARNING,
     # Something that we need is.
+    "accept-failed": ERROR,
     "certificate-refused": ERROR,
     "control-unavailable": WARNING,
     "fail-open": WARNING,
@@ -27,7 +28,9 @@ _OF = {
     # Somebody tries what is not his.
     "client-not-listed": WARNING,
     "control-refused": WARNING,
+    "cut-off": NOTICE,
     "not-trusted": WARNING,
+    "too-many-connections": WARNING,
     # What was told before is over, or somebody should know.
     "hook-up": NOTICE,
     "log-lost": WARNING,

@@ -11,6 +11,7 @@ import enum
 
 from . import replies
 from .command import Bdat, CommandParser, UnboundedChunkError
+from .conduct import Conduct
 from .data import DataReader
 from .envelope import BodyType
 from .events import (
@@ -106,6 +107,7 @@ class Dialogue:
         self._limits = limits
         self._extensions = extensions
         self._parser = CommandParser.under(limits, extensions)
+        self._conduct = Conduct(limits)
         self._input = InputBuffer()
         self._is_gone = False
         self._is_open = True
@@ -145,9 +147,19 @@ class Dialogue:
         return len(self._input) > 0
 
     @property
+    def is_in_transaction(self) -> bool:
+        """MAIL was accepted, and the message has not ended."""
+        return self._transaction.is_open
+
+    @property
     def is_in_text(self) -> bool:
         """Between 354 and the final dot."""
         return self._mode is _Mode.TEXT
+
+    @property
+    def is_in_content(self) -> bool:
+        """The same, or among the octets of a BDAT."""
+        return self._mode is _Mode.TEXT or self._mode is _Mode.CHUNK
 
     @property
     def keywords(self) -> tuple[str, ...]:
@@ -171,6 +183,9 @@ class Dialogue:
         if event is NEED_DATA:
             return Gone() if self._is_gone else NEED_DATA
         if not isinstance(event, Chunk):
+            end = self._conduct.judge(event)
+            if end:
+                event = Refused(end)
             self._pending = event
             self._owed = self._transaction.accepted if isinstance(event, EndOfData) else 1
         return event

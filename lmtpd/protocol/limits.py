@@ -7,6 +7,7 @@ them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 SMALLEST_MESSAGE_SIZE = 64 * 1024
 """RFC 5321 4.5.3.1.7: at least 64K octets."""
@@ -28,3 +29,17 @@ class Limits:
     """The name after LHLO (RFC 5321 4.5.3.1.2)."""
     chunk_digits: int = 20
     """Digits of a BDAT or SIZE number (RFC 1870 4)."""
+    errors: float = 100
+    """Commands in a session that break the protocol."""
+    noops: float = 1000
+    """Commands that lead to no mail, in a row."""
+    commands: float = inf
+    """Commands in a session."""
+    idle_s: float = 300.0
+    """Of silence: 5 minutes (RFC 5321 4.5.3.2.7)."""
+    command_s: float = 300.0
+    """For a command, from the last reply to its CR LF; and for the client to read replies."""
+    data_s: float = 3600.0
+    """For the text of DATA, or of one BDAT."""
+    transaction_s: float = 7200.0
+    """From MAIL to the end of the message."""

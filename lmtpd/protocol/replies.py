@@ -23,7 +23,15 @@ USER_NOT_TRUSTED = Reply(
 HELLO = Reply(250, "", ("at your service",))
 BYE = Reply(221, "2.0.0", ("Bye",))
 SHUTTING_DOWN = Reply(421, "4.3.2", ("Service is shutting down, try again shortly",))
+TOO_MANY_CONNECTIONS = Reply(421, "4.3.2", ("Too many connections: see lmtp-max-connections",))
+TOO_MANY_OF_PEER = Reply(
+    421, "4.7.0", ("Too many connections from your address: see lmtp-max-connections-per-peer",)
+)
 IDLE = Reply(421, "4.4.2", ("Nothing heard for too long, closing the connection",))
+TOO_SLOW = Reply(421, "4.4.2", ("Not finished in time, closing the connection",))
+TOO_MANY_ERRORS = Reply(421, "4.7.0", ("Too many errors: see lmtp-max-errors",))
+TOO_MANY_NOOPS = Reply(421, "4.7.0", ("Too many commands and no mail: see lmtp-max-noops",))
+TOO_MANY_COMMANDS = Reply(421, "4.7.0", ("Too many commands: see lmtp-max-commands",))
 SESSION_FAILED = Reply(421, "4.3.0", ("Internal fault, try again later",))
 
 # Commands that cannot be read: RFC 5321 4.2.4 and 4.3.2.
@@ -72,6 +80,7 @@ STORAGE_FULL = Reply(452, "4.3.1", ("Mail system storage is full",))
 QUOTA_EXCEEDED = Reply(552, "5.2.2", ("Mailbox is over its quota",))
 STORE_MISCONFIGURED = Reply(451, "4.3.5", ("Mail store is not set up right, see the server's log",))
 OUT_OF_RESOURCES = Reply(451, "4.3.2", ("Server is out of resources, try again later",))
+HELD_UP = Reply(451, "4.3.0", ("Delivery could not begin in time, try again later",))
 INTERNAL_FAULT = Reply(451, "4.3.0", ("Delivery failed here, try again later",))
 
 # STARTTLS: RFC 3207 4.

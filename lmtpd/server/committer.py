@@ -12,12 +12,12 @@ from functools import partial
 from typing import cast
 
 import gevent
-from gevent.event import AsyncResult
 
 from ..delivery.agent import DeliveryAgent, Job, Outcome
 from ..delivery.stuck import StuckMailboxes
 from ..recipients.process import Report
-from .lanes import Answer, Entry, Group, Lane, Lanes
+from .entry import Entry, begun
+from .lanes import Group, Lane, Lanes
 from .threads import Returns, new_queue, start_thread
 from .turns import Turns
 
@@ -47,40 +47,50 @@ class Committer:
         """
         self._stuck = stuck
         self._turns = Turns(concurrency, stuck)
-        self.waiting = 0
-        """Messages that were brought and have no outcome yet."""
+        self._entries: set[Entry] = set()
         self._gathered: list[Entry] = []
         self._later = gevent.get_hub().loop.run_callback
         self._waiting = new_queue()
         self._returns = Returns()
         self._lanes = Lanes(new_agent, self._start, self._again, stuck, patience_s, report)
 
+    @property
+    def waiting(self) -> int:
+        """Messages that were brought and have no outcome yet."""
+        return len(self._entries)
+
     def look(self) -> None:
-        """See whether the thread gets on."""
+        """See whether the thread gets on, and who has waited for too long."""
         self._lanes.look()
         if self._stuck.are_there:
             self._turns.let_go()
+        for entry in self._entries:
+            entry.give_up_if_late()
 
-    def deliver(self, job: Job) -> tuple[Outcome, ...]:
-        """Have a message delivered; the greenlet waits, without a deadline.
+    def deliver(self, job: Job, end: float) -> tuple[Outcome, ...]:
+        """Have a message delivered; the greenlet waits.
 
-        There is none because the thread would go on and publish after we had said 451.
+        Once it has begun there is no deadline: the thread would go on and publish after we had
+        said 451.
+
+        Args:
+            job: the message.
+            end: monotonic seconds; it has to begin by then.
+
+        Raises:
+            HeldUpError: it has not, and will not be delivered.
         """
         mailboxes = {each for one in job.envelope.recipients for each in one.mailboxes}
-        self.waiting += 1
+        self._turns.take(mailboxes, end)
+        entry = Entry(job, end)
+        self._entries.add(entry)
         try:
-            self._turns.take(mailboxes)
-        except BaseException:
-            self.waiting -= 1
-            raise
-        try:
-            answer: Answer = AsyncResult()
-            self._gathered.append((job, answer))
+            self._gathered.append(entry)
             if len(self._gathered) == 1:
                 self._later(self._hand_over)
-            return cast("tuple[Outcome, ...]", answer.get())
+            return cast("tuple[Outcome, ...]", entry.answer.get())
         finally:
-            self.waiting -= 1
+            self._entries.discard(entry)
             self._turns.give(mailboxes)
 
     def _hand_over(self) -> None:
@@ -90,6 +100,8 @@ class Committer:
 
     def _again(self, entries: Sequence[Entry]) -> None:
         """What a thread that hangs had begun; the next one does it."""
+        for entry in entries:
+            entry.wait_again()
         self._waiting.put([*entries])
 
     def _start(self, lane: Lane) -> None:
@@ -100,20 +112,21 @@ class Committer:
             entries: list[Entry] = self._waiting.get()
             while len(entries) < MOST_TOGETHER and not self._waiting.empty():
                 entries += self._waiting.get()
-            lane.group = Group(entries, self._stuck)
-            self._deliver(lane.group, lane.agent)
+            if entries := begun(entries):
+                lane.group = Group(entries, self._stuck)
+                self._deliver(lane.group, lane.agent)
         lane.agent.close()
 
     def _deliver(self, group: Group, agent: DeliveryAgent) -> None:
         settle: list[Callable[[], object]]
         try:
-            outcomes = agent.deliver([job for job, _ in group.entries], group.progress)
+            outcomes = agent.deliver([one.job for one in group.entries], group.progress)
             settle = [
-                partial(answer.set, one)
-                for (_, answer), one in zip(group.entries, outcomes, strict=True)
+                partial(entry.answer.set, one)
+                for entry, one in zip(group.entries, outcomes, strict=True)
             ]
         except Exception as error:  # noqa: BLE001 - each session says what it must, we live on
-            settle = [partial(answer.set_exception, error) for _, answer in group.entries]
+            settle = [partial(one.answer.set_exception, error) for one in group.entries]
         if not group.progress.claim():
-            settle = [job.message.close for job, _ in group.entries]
+            settle = [one.job.message.close for one in group.entries]
         self._returns.post([*settle, partial(self._lanes.end, group)])

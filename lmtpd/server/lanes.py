@@ -13,22 +13,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
-from gevent.event import AsyncResult
-
-from ..delivery.agent import DeliveryAgent, Job, Outcome
+from ..delivery.agent import DeliveryAgent
 from ..delivery.progress import Progress
 from ..delivery.stuck import StuckMailboxes
 from ..recipients.process import Report
+from .entry import Entry
 
 MOST_LOST = 8
 """Lanes that hang; each keeps the mailboxes open that it had. After that mail waits."""
 _TOLD = 10
 """Mailboxes that a line of the log names."""
-
-Answer: TypeAlias = "AsyncResult[tuple[Outcome, ...]]"
-Entry: TypeAlias = tuple[Job, Answer]
 
 
 class Group:
@@ -83,6 +78,7 @@ class Lanes:
         self._report = report
         self._clock = clock
         self._lost = 0
+        self._given_back: Group | None = None
         self._seen: tuple[Group | None, int] = None, 0
         self._since = 0.0
         self._begin()
@@ -93,10 +89,13 @@ class Lanes:
         seen = group, group.progress.steps if group else 0
         if seen != self._seen:
             self._seen, self._since = seen, self._clock()
-        elif group and not group.is_over and self._lost < MOST_LOST:
+        elif group and not group.is_over:
             seconds = self._clock() - self._since
             if seconds >= self._patience_s:
-                self._replace(group, seconds)
+                if self._lost < MOST_LOST:
+                    self._replace(group, seconds)
+                if group is not self._given_back:
+                    self._give_back(group)
 
     def end(self, group: Group) -> None:
         """A lane has done with a group, whatever came of it."""
@@ -117,9 +116,13 @@ class Lanes:
         self._lost += 1
         self._lane.is_replaced = True
         self._begin()
+
+    def _give_back(self, group: Group) -> None:
+        """What it will not deliver waits again, for a lane or for the end of its time."""
+        self._given_back = group
         if group.progress.withdraw():
-            for job, _ in group.entries:
-                job.message.keep()
+            for entry in group.entries:
+                entry.job.message.keep()
             self._again(group.entries)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from ..log import Log
-from .balance import Balance
+from .census import Census
 from .channel import Channel, announce
 from .companion import Companion
 from .control import Control
@@ -57,7 +57,7 @@ class Supervisor:
         bind: Callable[[], list[Listener]],
         meet: Callable[[], socket.socket | None],
         log: Log,
-        balance: Balance,
+        census: Census,
         drain_seconds: float,
         companions: Sequence[Companion] = (),
     ) -> None:
@@ -69,7 +69,7 @@ class Supervisor:
             bind: gives the listening sockets, once a worker has shown that it can start.
             meet: gives the socket for commands then, if it can be had.
             log: where lines go.
-            balance: how many connections each worker has.
+            census: who is connected.
             drain_seconds: how long workers may go on after the order to stop.
             companions: processes beside the workers.
         """
@@ -78,7 +78,7 @@ class Supervisor:
         self._bind = bind
         self._meet = meet
         self._log = log
-        self._balance = balance
+        self._census = census
         self._drain_seconds = drain_seconds
         self._companions = companions
         self._listeners: list[Listener] = []
@@ -211,7 +211,7 @@ class Supervisor:
         if not self._is_stopping:
             self._log.line("worker-ended", worker=place.index, pid=place.pid, exit=code)
         place.pid = 0
-        self._balance.leave(place.index)
+        self._census.leave(place.index)
         if place.channel:
             place.channel.close()
             place.channel = None

@@ -84,6 +84,17 @@ class Threads:
                 self._lost.add(answer)
                 self._staff()
 
+    def run_and_tell(self, function: Callable[[], object], ended: Callable[[], object]) -> None:
+        """The same without a result; `ended` is called on the event loop, whoever still waits."""
+
+        def running() -> None:
+            try:
+                function()
+            finally:
+                self._returns.post([ended])
+
+        self.run(running)
+
     def _staff(self) -> None:
         """Start a thread if one is needed and may be had."""
         most = self._most + min(len(self._lost), _MOST_LOST)

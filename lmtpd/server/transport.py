@@ -12,6 +12,7 @@ import gevent
 from gevent import socket, ssl
 
 from ..protocol.envelope import TlsInfo
+from ..protocol.reply import Reply
 from .tls import Certificates
 
 RECEIVE_OCTETS = 256 * 1024
@@ -47,28 +48,29 @@ class SocketTransport:
     def __init__(
         self,
         connection: socket.socket,
-        idle_seconds: float,
+        send_seconds: float,
         certificates: Certificates | None,
     ) -> None:
         """Take over a connection that was accepted.
 
         Args:
             connection: the socket.
-            idle_seconds: how long to wait for the peer, to say something or to read.
+            send_seconds: how long the peer may take to read what it is told.
             certificates: for TLS, where it can be had.
         """
         self._socket = connection
         self._certificates = certificates
+        self._send_seconds = send_seconds
         self._is_interrupted = False
-        connection.settimeout(idle_seconds)
         self._loop = gevent.get_hub().loop
         self._is_tcp = connection.family != plain_socket.AF_UNIX
         if self._is_tcp:
             # Without it a reply behind another waits 40 ms for the client's delayed ACK.
             connection.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
 
-    def recv(self) -> bytes:
-        """Some bytes; none when the peer has closed, or `interrupt` was called.
+    def recv(self, seconds: float) -> bytes:
+        """Some bytes, within so many seconds; none when the peer has closed, or `interrupt` was
+        called.
 
         Whoever has always said something already would never be waited for, and nobody else be
         served: a turn of the event loop has an end.
@@ -76,11 +78,20 @@ class SocketTransport:
         if time.time() - self._loop.now() > TURN_SECONDS:
             gevent.sleep(0)
         try:
-            return bytes(_buffer[: self._socket.recv_into(_buffer)])
+            return bytes(_buffer[: self._recv_into_buffer(seconds)])
         except OSError:
             if self._is_interrupted:
                 return b""
             raise
+
+    def _recv_into_buffer(self, seconds: float) -> int:
+        if not isinstance(self._socket, ssl.SSLSocket):
+            self._socket.settimeout(seconds)
+            return self._socket.recv_into(_buffer)
+        # One end for all of it: a record that comes by octets would outlast an end of each wait.
+        self._socket.settimeout(None)
+        with gevent.Timeout(seconds, TimeoutError):
+            return self._socket.recv_into(_buffer)
 
     def has_input(self) -> bool:
         """Whether something waits to be received."""
@@ -98,19 +109,34 @@ class SocketTransport:
                 self._socket.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_QUICKACK, 1)
 
     def sendall(self, data: bytes) -> None:
-        """Send all, or lose the connection to a peer that does not read."""
+        """Send all, or lose the connection to a peer that does not read, or reads by octets."""
+        self._socket.settimeout(0.0)
         try:
-            left = memoryview(data)
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self._send_slowly(memoryview(data)[sent:])
+
+    def _send_slowly(self, left: memoryview) -> None:
+        """What the kernel has no room for: one end for all of it."""
+        self._socket.settimeout(None)
+        with gevent.Timeout(self._send_seconds, ConnectionAbortedError("the peer does not read")):
             while left:  # not gevent's sendall(): it asks for the size of the buffer each time
                 left = left[self._socket.send(left) :]
-        except TimeoutError as error:
-            raise ConnectionAbortedError("the peer does not read") from error
+
+    def turn_away(self, reply: Reply | None) -> None:
+        """Say this, if the peer can hear it at once, and close; it has not been listened to."""
+        if reply:
+            with contextlib.suppress(OSError):
+                self._socket.settimeout(0.0)
+                self._socket.send(reply.encode())
+        self._socket.close()
 
     def start_tls(self) -> TlsInfo:
         """The server's side of the handshake."""
         if self._certificates is None:
             raise OSError("no certificate is configured")
-        idle_seconds = self._socket.gettimeout()
         # One end for all of it: a client that sends an octet now and then would outlast an end of
         # each wait. An OSError, so that gevent closes the socket it has taken over.
         self._socket.settimeout(None)
@@ -118,7 +144,6 @@ class SocketTransport:
         with gevent.Timeout(self._certificates.handshake_seconds, stalled):
             wait_for_a_word(self._socket)
             secured = self._certificates.context.wrap_socket(self._socket, server_side=True)
-        secured.settimeout(idle_seconds)
         self._socket = secured
         cipher, version, bits = secured.cipher() or ("", "", 0)
         client = self._certificates.client_of(secured)

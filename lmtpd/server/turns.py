@@ -8,12 +8,14 @@ their names, so that no two wait for one another. Nobody waits for a mailbox tha
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Collection
 
 from gevent.event import Event
 
 from ..delivery.stuck import StuckMailboxes
+from ..failures import HeldUpError
 
 
 class Turns:
@@ -26,12 +28,16 @@ class Turns:
         self._taken: dict[str, int] = {}
         self._waiting: dict[str, deque[Event]] = {}
 
-    def take(self, mailboxes: Collection[str]) -> None:
-        """Wait for a turn at each of them; `give` it back."""
+    def take(self, mailboxes: Collection[str], end: float) -> None:
+        """Wait for a turn at each of them; `give` it back.
+
+        Raises:
+            HeldUpError: it does not come until `end`, in monotonic seconds.
+        """
         taken: list[str] = []
         try:
             for mailbox in sorted(mailboxes):
-                self._take(mailbox)
+                self._take(mailbox, end)
                 taken.append(mailbox)
         except BaseException:
             self.give(taken)
@@ -54,7 +60,7 @@ class Turns:
                 self._taken[mailbox] += 1
                 self._call(mailbox)
 
-    def _take(self, mailbox: str) -> None:
+    def _take(self, mailbox: str, end: float) -> None:
         taken = self._taken.get(mailbox, 0)
         if taken < self._most or self._stuck.holds(mailbox):
             self._taken[mailbox] = taken + 1
@@ -62,7 +68,8 @@ class Turns:
         turn = Event()
         self._waiting.setdefault(mailbox, deque()).append(turn)
         try:
-            turn.wait()
+            if not turn.wait(max(0.0, end - time.monotonic())):
+                raise HeldUpError(f"{mailbox}: others went first for too long")
         except BaseException:
             self._leave(mailbox, turn)
             raise

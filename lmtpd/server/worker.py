@@ -6,6 +6,7 @@ block the others.
 
 from __future__ import annotations
 
+import gc
 import resource
 import signal
 import socket as plain_socket
@@ -21,21 +22,23 @@ from gevent.pool import Pool
 
 from ..config import Config
 from ..delivery.agent import DeliveryAgent, Job, Outcome
+from ..delivery.message import Message
 from ..delivery.stuck import StuckMailboxes
 from ..delivery.sweep import sweep
-from ..failures import told
+from ..failures import HeldUpError, told
 from ..log import Log
 from ..meter import Meter
 from ..recipients.verdict import Verdict
 from ..services import Runtime, Services
 from ..session import Session
 from .acceptor import Acceptor
-from .balance import Balance
+from .census import Census
 from .channel import Channel
 from .commands import answer
 from .committer import Committer
 from .entrance import Entrance
 from .sampling import SAMPLE_SECONDS, Sampler
+from .tally import Tally
 from .threads import Threads
 from .tls import LOOK_S, Certificates, certificates_of
 from .transport import SocketTransport
@@ -45,11 +48,13 @@ DISK_THREADS = 8
 VERIFIER_THREADS = 16
 """Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
 LOOKS_IN_PATIENCE = 8
-"""How often a thread that may hang is looked at."""
+"""How often a thread that may hang is looked at, and who waits for it."""
 SWEEP_SECONDS = 6 * 3600
 WARN_SECONDS = 24 * 3600
 """Between two warnings of a certificate that expires."""
 LOG_SECONDS = 1.0
+COLLECT_EVERY = 1000
+"""Young garbage is looked for so many times for each look at everything."""
 QUIT_SECONDS = 1.0
 """For clients that have just had their final reply to say QUIT."""
 LAST_WORDS_SECONDS = 10.0
@@ -62,7 +67,7 @@ class Worker:
     def __init__(
         self,
         index: int,
-        balance: Balance,
+        census: Census,
         config: Config,
         log: Log,
         build: Callable[[Runtime], Services],
@@ -72,7 +77,7 @@ class Worker:
 
         Args:
             index: its number among its like, from 0.
-            balance: how many connections each of them has.
+            census: who is connected to any of them.
             config: the settings.
             log: where lines go.
             build: makes the services out of what this process offers; its errors pass.
@@ -82,7 +87,7 @@ class Worker:
             ConfigError: certificate and key cannot be used.
         """
         self._index = index
-        self._balance = balance
+        self._census = census
         self._config = config
         self._log = log
         log.gather(gevent.get_hub().loop.run_callback)
@@ -98,6 +103,7 @@ class Worker:
         self._services = build(
             Runtime(
                 offload=self._disk.run,
+                write_out=self._write_out,
                 delivering=self._delivering,
                 within=self._within,
                 new_event=Event,
@@ -108,8 +114,9 @@ class Worker:
                 meter=self._meter,
             )
         )
+        self._tally = Tally(log, gevent.spawn_later)
         self._entrances = [
-            Entrance(each, self._services, certificates)
+            Entrance(each, self._services, certificates, census, self._tally)
             for each, certificates in zip(config.listeners, self._certificates, strict=True)
         ]
         self._sampler = feed and Sampler(
@@ -121,6 +128,7 @@ class Worker:
         handler = gevent.signal_handler(signal.SIGTERM, self._stopping.set)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _raise_descriptor_limit()
+        _collect_rarely()
         # OpenSSL's callbacks cannot raise: a client that asks for a name that is none would write
         # a traceback of many lines into the log.
         sys.unraisablehook = self._note
@@ -130,12 +138,13 @@ class Worker:
                 socket.socket(fileno=bound),
                 partial(self._serve, self._entrances[owner]),
                 self._greenlets,
-                self._balance,
+                self._census.balance,
                 self._index,
+                self._tally,
             )
             for owner, bound in channel.receive_listeners()
         ]
-        self._balance.join(self._index)
+        self._census.join(self._index)
         for acceptor in self._acceptors:
             acceptor.start()
         gevent.spawn(self._watch, channel)
@@ -169,7 +178,8 @@ class Worker:
         try:
             self._hold_session(entrance, connection, address)
         finally:
-            self._balance.add(self._index, -1)
+            self._census.balance.add(self._index, -1)
+            self._census.forget(connection)
 
     def _hold_session(self, entrance: Entrance, connection: socket.socket, address: object) -> None:
         admitted = entrance.admit(connection, address)
@@ -199,10 +209,26 @@ class Worker:
     ) -> Callable[[Job], tuple[Outcome, ...]]:
         concurrency = self._config.lmtp_mailbox_concurrency
         patience_s = self._config.lmtp_mailbox_patience
+        timeout_s = self._config.lmtp_delivery_timeout
         committer = Committer(new_agent, stuck, concurrency, patience_s, self._log.line)
         self._committers.append(committer)
-        gevent.spawn(_repeat, patience_s / LOOKS_IN_PATIENCE, committer.look)
-        return committer.deliver
+        gevent.spawn(_repeat, min(patience_s, timeout_s) / LOOKS_IN_PATIENCE, committer.look)
+
+        def deliver(job: Job) -> tuple[Outcome, ...]:
+            end = time.monotonic() + timeout_s
+            if job.message.file is not None:
+                self._write_out(job.message, job.message.settle)
+            return committer.deliver(job, end)
+
+        return deliver
+
+    def _write_out(self, message: Message, function: Callable[[], None]) -> None:
+        """Have a message do something with its file, which may outlast the message's session."""
+        message.keep()
+        held_up = HeldUpError("the file of a large message cannot be written")
+        with gevent.Timeout(self._config.lmtp_delivery_timeout, held_up):
+            self._disk.run_and_tell(function, message.close)
+        message.account()
 
     def _gauges(self) -> dict[str, object]:
         """Figures of the moment, for a sample."""
@@ -221,7 +247,7 @@ class Worker:
         """Take no more, let transactions end, tell the idle 421."""
         if self._sessions:
             self._log.line("draining", connections=len(self._sessions))
-        self._balance.leave(self._index)
+        self._census.balance.leave(self._index)
         for acceptor in self._acceptors:
             acceptor.close()  # not stop(): that kills busy sessions after a second
         self._interrupt(lambda session: session.is_idle)
@@ -284,3 +310,14 @@ def _raise_descriptor_limit() -> None:
     """The soft limit of 1,024 is for programs that use select(); we may have what is allowed."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _collect_rarely() -> None:
+    """Python's look for garbage among all that lives stops everybody for its time.
+
+    With 5,000 connections that is a tenth of a second, again and again; hardly any of it is found.
+    """
+    gc.collect()
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, COLLECT_EVERY)

@@ -10,6 +10,7 @@ from lmtpd.settings.setting import setting
 from lmtpd.values import between
 
 _DAY_S = 86400.0
+_LONGEST_DELIVERY_S = 480.0
 _LIMITS = "Limits"
 
 
@@ -34,6 +35,41 @@ class LimitSettings:
         "Recipients of one message. At least 100 (RFC 5321 section 4.5.3.1.8).",
         _LIMITS,
     )
+    lmtp_max_connections: int | None = setting(
+        "10000",
+        values.optional(between(1, 1_000_000, values.number)),
+        "Connections at one time, of all workers; the surplus hears 421 4.3.2. `none`: as many as"
+        " the machine holds.",
+        _LIMITS,
+    )
+    lmtp_max_connections_per_peer: int | None = setting(
+        "1000",
+        values.optional(between(1, 1_000_000, values.number)),
+        "The same of one address, an IPv6 network /64 counting as one; the surplus hears 421 4.7.0."
+        " All MTAs on this machine are one address, and the clients of the unix socket none."
+        " `none`: no limit.",
+        _LIMITS,
+    )
+    lmtp_max_errors: int | None = setting(
+        "100",
+        values.optional(between(1, 1_000_000, values.number)),
+        "Commands in a session that break the protocol; at the next the client hears 421 4.7.0 and"
+        " is cut off. A recipient that is refused is no error. `none`: no limit.",
+        _LIMITS,
+    )
+    lmtp_max_noops: int | None = setting(
+        "1000",
+        values.optional(between(10, 1_000_000, values.number)),
+        "Commands in a row that lead to no mail: NOOP, RSET, LHLO, HELP, VRFY, EXPN and"
+        " XFORWARD; MAIL begins a new row. `none`: no limit.",
+        _LIMITS,
+    )
+    lmtp_max_commands: int | None = setting(
+        "none",
+        values.optional(between(1000, 2**50, values.number)),
+        "Commands in a session, at least 1000. `none`: no limit.",
+        _LIMITS,
+    )
     lmtp_workers: int = setting(
         "auto",
         between(1, 256, values.processes),
@@ -45,6 +81,34 @@ class LimitSettings:
         between(1.0, _DAY_S, values.seconds),
         "Silence after which a connection is closed; suffixes s, m and h. RFC 5321 section"
         " 4.5.3.2.7 asks for 5 minutes.",
+        _LIMITS,
+    )
+    lmtp_command_timeout: float = setting(
+        "300",
+        between(1.0, _DAY_S, values.seconds),
+        "From the reply to one command to the end of the next, and for a client to read what it is"
+        " told. RFC 5321 section 4.5.3.2.7 asks for 5 minutes.",
+        _LIMITS,
+    )
+    lmtp_data_timeout: float = setting(
+        "1h",
+        between(1.0, _DAY_S, values.seconds),
+        "For the text of DATA, or of one BDAT. RFC 5321 section 4.5.3.2.5 lets a client take 3"
+        " minutes for each piece of it.",
+        _LIMITS,
+    )
+    lmtp_transaction_timeout: float = setting(
+        "2h",
+        between(1.0, _DAY_S, values.seconds),
+        "From MAIL to the end of the message.",
+        _LIMITS,
+    )
+    lmtp_delivery_timeout: float = setting(
+        "200",
+        between(1.0, _LONGEST_DELIVERY_S, values.seconds),
+        "How long a message may wait for its delivery to begin, be it behind a disk that hangs or"
+        " behind others for the same mailbox; then it hears 451 4.3.0, and is not delivered. At"
+        " most 8 minutes: clients wait 10 (RFC 5321 section 4.5.3.2.6).",
         _LIMITS,
     )
     lmtp_drain_timeout: float = setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -28,10 +29,12 @@ _PATIENCE_S = 2.0
 
 
 @contextmanager
-def hanging(folder: Path, call: str, **settings: object) -> Iterator[tuple[Server, Path]]:
-    """A server that hangs in the mailbox of STUCK as long as the file is there."""
+def hanging(
+    folder: Path, call: str, place: str = "example.org/stuck", **settings: object
+) -> Iterator[tuple[Server, Path]]:
+    """A server that hangs in the mailbox of STUCK, or elsewhere, as long as the file is there."""
     file = folder / "hangs"
-    program = ("-m", "tests.support.hanging", call, "example.org/stuck", str(file))
+    program = ("-m", "tests.support.hanging", call, place, str(file))
     defaults = {"lmtp_workers": 1, "lmtp_mailbox_patience": _PATIENCE_S, "lmtp_commit": "fsync"}
     server = Server(folder, program=program, **{**defaults, **settings})
     for address in (ALICE, BOB, STUCK):
@@ -156,6 +159,114 @@ def test_when_all_threads_hang_mail_waits_and_comes(tmp_path: Path) -> None:
         assert server.log.count(told) == MOST_LOST
 
 
+HELD_UP = "451 4.3.0"
+_TIMEOUT_S = 2
+
+
+def held_up(server: Server, *recipients: str, content: bytes) -> None:
+    """It hears so, and in time."""
+    begun = time.monotonic()
+    assert deliver(server, *recipients, content=content) == [HELD_UP] * len(recipients)
+    assert _TIMEOUT_S - 1 < time.monotonic() - begun < 3 * _TIMEOUT_S
+    wait_for(lambda: "HeldUpError" in server.log, _SOON_S, "the line of the log")
+
+
+@pytest.mark.parametrize("octets", [1000, 300_000], ids=["memory", "file"])
+@pytest.mark.parametrize("call", ["create", "rename"])
+def test_what_waits_behind_a_disk_that_hangs_is_given_up_in_time(
+    call: str, octets: int, tmp_path: Path
+) -> None:
+    """Its client hears 451 and sends it again; what has begun is waited for, and comes once."""
+    content = message("x", octets)
+    settings = {"lmtp_mailbox_patience": 60, "lmtp_delivery_timeout": _TIMEOUT_S}
+    with hanging(tmp_path, call, **settings) as (server, file):
+        file.touch()
+        with sent(server, message("begun"), STUCK) as client:
+            wait_for(lambda: hangs(server), _SOON_S, "it to hang")
+            held_up(server, ALICE, BOB, content=content)
+            held_up(server, ALICE, content=content)
+            file.unlink()
+            assert status(client.reply()) == DELIVERED, "late, and true"
+        assert deliver(server, ALICE, BOB, content=content) == [DELIVERED] * 2
+        for address in (ALICE, BOB):
+            assert stored(server, address) == as_sent(content)
+        assert stored(server, STUCK) == as_sent(message("begun"))
+
+
+def hangs(server: Server) -> bool:
+    """Whether a delivery to STUCK has come to where it hangs: all is opened by then."""
+    return (server.mailbox(STUCK) / "tmp").exists()
+
+
+@pytest.mark.parametrize("call", ["write", "sync"])
+def test_a_large_message_whose_file_cannot_be_written_is_given_up_in_time(
+    call: str, tmp_path: Path
+) -> None:
+    """At its first piece, while the client sends, or at its last; small ones are delivered."""
+    content = message("large", 700_000)
+    settings = {"lmtp_delivery_timeout": _TIMEOUT_S, "lmtp_commit": "fsync"}
+    with hanging(tmp_path, call, "maildirs/#", **settings) as (server, file):
+        before = descriptors(server)
+        file.touch()
+        with ThreadPoolExecutor(12) as pool:
+            running = [pool.submit(held_up, server, BOB, content=content) for _ in range(12)]
+            assert deliver(server, ALICE, content=message("small")) == [DELIVERED]
+            for one in running:
+                one.result()
+        file.unlink()
+        wait_for(lambda: descriptors(server) <= before + 4, _SOON_S, "its files to be closed")
+        assert server.messages(BOB) == []
+        assert deliver(server, BOB, content=content) == [DELIVERED]
+        assert stored(server, BOB) == as_sent(content)
+
+
+def descriptors(server: Server) -> int:
+    """Of the worker; a mailbox that had mail stays open, by two."""
+    (worker,) = server.workers()
+    return len(list(Path(f"/proc/{worker}/fd").iterdir()))
+
+
+def test_what_waits_for_its_turn_at_a_mailbox_is_given_up_in_time(tmp_path: Path) -> None:
+    settings = {"lmtp_mailbox_concurrency": 1, "lmtp_delivery_timeout": _TIMEOUT_S}
+    with hanging(tmp_path, "create", lmtp_mailbox_patience=60, **settings) as (server, file):
+        file.touch()
+        with sent(server, message("begun"), STUCK) as client, ThreadPoolExecutor(5) as pool:
+            wait_for(lambda: hangs(server), _SOON_S, "it to hang")
+            running = [
+                pool.submit(held_up, server, STUCK, content=message(str(number)))
+                for number in range(5)
+            ]
+            for one in running:
+                one.result()
+            file.unlink()
+            assert status(client.reply()) == DELIVERED
+        assert deliver(server, STUCK, content=message("after")) == [DELIVERED]
+        assert sorted(stored(server, STUCK)) == sorted(as_sent(message("begun"), message("after")))
+
+
+def test_what_a_thread_had_begun_and_gave_back_is_given_up_in_time(tmp_path: Path) -> None:
+    """When all threads hang there is none to take it."""
+    settings = {"lmtp_mailbox_patience": 1, "lmtp_delivery_timeout": 14}
+    with (
+        hanging(tmp_path, "create", **settings) as (server, file),
+        ThreadPoolExecutor(20) as pool,
+    ):
+        addresses = [f"stuck{number}@example.org" for number in range(MOST_LOST + 2)]
+        for address in addresses:
+            server.mailbox(address)
+        file.touch()
+        running = [pool.submit(deliver, server, one, content=message(one)) for one in addresses]
+        heard = [one.result()[0] for one in running]
+        assert set(heard) <= {MAILBOX_STUCK, HELD_UP}
+        assert deliver(server, ALICE, content=message("other")) == [HELD_UP]
+        file.unlink()
+        wait_for(lambda: server.log.count("answers") == MOST_LOST, _SOON_S, "all to come back")
+        assert not any(map(server.messages, (*addresses, ALICE)))
+        for address in (*addresses, ALICE):
+            assert deliver(server, address, content=message("again")) == [DELIVERED]
+            assert stored(server, address) == as_sent(message("again"))
+
+
 def test_it_stops_while_something_hangs(tmp_path: Path) -> None:
     settings = {"lmtp_drain_timeout": 1, "lmtp_mailbox_patience": 1}
     with hanging(tmp_path, "create", **settings) as (server, file):
@@ -165,6 +276,8 @@ def test_it_stops_while_something_hangs(tmp_path: Path) -> None:
 
 
 _TURNS = """
+import time
+
 import gevent
 
 from lmtpd.delivery.stuck import StuckMailboxes
@@ -176,7 +289,7 @@ told = []
 
 
 def deliver(name, *mailboxes):
-    turns.take(mailboxes)
+    turns.take(mailboxes, time.monotonic() + 1000)
     told.append(name)
     gates[name].wait()
     turns.give(mailboxes)

@@ -11,6 +11,7 @@ from lmtpd import config, wiring
 from lmtpd.delivery.agent import DeliveryAgent, Job, Outcome
 from lmtpd.delivery.disk import Disk
 from lmtpd.delivery.duplicates import Unconfirmed
+from lmtpd.delivery.message import Message
 from lmtpd.delivery.stuck import StuckMailboxes
 from lmtpd.log import Log
 from lmtpd.log.forms import FORMS
@@ -55,10 +56,20 @@ def runtime(log: io.StringIO, *, is_stopping: bool = False) -> Runtime:
         _: StuckMailboxes,
     ) -> Callable[[Job], tuple[Outcome, ...]]:
         agent = new_agent()
-        return lambda job: agent.deliver([job])[0]
+
+        def deliver(job: Job) -> tuple[Outcome, ...]:
+            write_out(job.message, job.message.settle)
+            return agent.deliver([job])[0]
+
+        return deliver
+
+    def write_out(message: Message, function: Callable[[], None]) -> None:
+        function()
+        message.account()
 
     return Runtime(
         offload,
+        write_out,
         delivering,
         within,
         threading.Event,
@@ -93,7 +104,7 @@ class ScriptedTransport:
         self._heard = b""
         self.is_closed = False
 
-    def recv(self) -> bytes:
+    def recv(self, seconds: float) -> bytes:  # noqa: ARG002
         """The next piece; the client leaves when the script is at its end."""
         for piece in self._pieces:
             return piece

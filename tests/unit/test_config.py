@@ -1,6 +1,7 @@
 """Where values come from, which of them counts, and what is said of the wrong ones."""
 
 import os
+import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -607,3 +608,24 @@ def test_a_key_that_others_can_read(
     key.chmod(mode)
     config = loads("lmtp-cert-path = lmtp.crt\nlmtp-key-path = lmtp.key")
     assert any("can be read by others" in one for one in config.warnings) is is_exposed
+
+
+@pytest.mark.parametrize(
+    ("connections", "files", "says"),
+    [
+        ("8000", 5000, ""),
+        ("8001", 5000, ""),
+        ("8002", 5000, "needs 5001 open files in each worker, which may have 5000"),
+        ("10000", 1024, "needs 6000 open files in each worker, which may have 1024"),
+        ("10000", resource.RLIM_INFINITY, ""),
+        ("none", 1024, ""),
+    ],
+)
+def test_connections_need_descriptors(
+    connections: str, files: int, says: str, loads: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, files))
+    options = {"lmtp-max-connections": connections, "lmtp-workers": "2", "lmtp-hostname": "mx"}
+    told = [one for one in loads("", {}, options).warnings if "open files" in one]
+    assert len(told) == bool(says)
+    assert says in "".join(told)

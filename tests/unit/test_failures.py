@@ -8,6 +8,7 @@ import pytest
 
 from lmtpd.failures import (
     DeliveryError,
+    HeldUpError,
     LinkOutsideError,
     MailboxStuckError,
     MailLoopError,
@@ -44,6 +45,7 @@ def test_every_errno(number: int) -> None:
     [
         (MailLoopError("x"), replies.MAIL_LOOP),
         (MailboxStuckError("x"), replies.MAILBOX_STUCK),
+        (HeldUpError("x"), replies.HELD_UP),
         (StoreError("x"), replies.STORE_MISCONFIGURED),
         (UnsafeMailboxError("x"), replies.STORE_MISCONFIGURED),
         (LinkOutsideError("x"), replies.STORE_MISCONFIGURED),

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lmtpd.delivery.agent import Job, Outcome
 from lmtpd.delivery.disk import Disk
+from lmtpd.failures import HeldUpError
 from lmtpd.protocol import replies
 from lmtpd.protocol.envelope import ClientCertificate, Peer, TlsInfo
 from lmtpd.protocol.reply import Reply
@@ -38,7 +40,7 @@ class Line:
         self.sent = b""
         self.is_closed = False
 
-    def recv(self) -> bytes:
+    def recv(self, seconds: float) -> bytes:  # noqa: ARG002
         one = next(self._received, b"")
         if isinstance(one, Exception):
             raise one
@@ -96,6 +98,70 @@ def test_silence_is_421(settings: dict[str, str], log: io.StringIO) -> None:
     assert line.sent.endswith(replies.IDLE.encode())
 
 
+def test_slowness_is_another_421(settings: dict[str, str], log: io.StringIO) -> None:
+    settings["lmtp-command-timeout"] = "200"
+    line = run(Line(b"NO", TimeoutError()), services(settings, log))
+    assert line.sent.endswith(replies.TOO_SLOW.encode())
+    assert 'cut-off peer=127.0.0.1 reply="421 4.4.2 Not finished' in log.getvalue()
+
+
+def test_one_that_breaks_the_protocol_is_cut_off_and_told(
+    settings: dict[str, str], log: io.StringIO, root: Path
+) -> None:
+    settings["lmtp-max-errors"] = "2"
+    line = run(Line(_TO_DATA + b"x\r\n.\r\n" + b"FROB\r\n" * 3), services(settings, log))
+    assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250, 500, 500, 421]
+    assert 'cut-off peer=127.0.0.1 reply="421 4.7.0 Too many errors' in log.getvalue()
+    assert len(store.messages(root)) == 2
+
+
+def test_so_many_commands_in_a_session(settings: dict[str, str], log: io.StringIO) -> None:
+    settings |= {"lmtp-max-commands": "1000", "lmtp-max-noops": "none"}
+    line = run(Line(b"NOOP\r\n" * 1000, b"QUIT\r\n"), services(settings, log))
+    assert line.codes == [220] + [250] * 1000 + [221]
+    line = run(Line(b"NOOP\r\n" * 1000, b"NOOP\r\n"), services(settings, log))
+    assert line.sent.endswith(b"\r\n" + replies.TOO_MANY_COMMANDS.encode())
+
+
+def test_how_long_the_next_octet_may_take(settings: dict[str, str], log: io.StringIO) -> None:
+    """It depends on what it belongs to."""
+    settings |= {"lmtp-idle-timeout": "900", "lmtp-data-timeout": "500"}
+    settings |= {"lmtp-transaction-timeout": "200"}
+
+    class Waiting(Line):
+        seconds: tuple[int, ...] = ()
+
+        def recv(self, seconds: float) -> bytes:
+            self.seconds += (round(seconds),)
+            return super().recv(seconds)
+
+    line = Waiting(
+        b"LHLO c\r\n", _AGAIN, b"x\r\n.\r\n", _AGAIN[:-6], b"BDAT 4\r\n", b"xxxx", b"QUIT\r\n"
+    )
+    run(line, services(settings, log))
+    assert line.seconds == (300, 300, 200, 300, 200, 200, 200)
+    settings["lmtp-transaction-timeout"] = "2000"
+    line = Waiting(
+        b"LHLO c\r\n", _AGAIN, b"x\r\n.\r\n", _AGAIN[:-6], b"BDAT 4\r\n", b"xxxx", b"QUIT\r\n"
+    )
+    run(line, services(settings, log))
+    assert line.seconds == (300, 300, 500, 300, 300, 500, 300)
+
+
+def test_a_delivery_that_is_held_up_is_nobodys_and_the_session_goes_on(
+    settings: dict[str, str], log: io.StringIO, root: Path
+) -> None:
+    def deliver(_: Job) -> tuple[Outcome, ...]:
+        raise HeldUpError("others went first")
+
+    built = dataclasses.replace(services(settings, log), deliver=deliver)
+    line = run(Line(_TO_DATA, b"x\r\n.\r\nQUIT\r\n"), built)
+    assert line.codes == [220, 250, 250, 250, 250, 354, 451, 451, 221]
+    assert b"451 4.3.0 <bob@example.org> Delivery could not begin" in line.sent
+    assert log.getvalue().count('cause="HeldUpError: others went first"') == 2
+    assert not store.messages(root)
+
+
 @pytest.mark.parametrize("error", [ConnectionResetError(), OSError(errno.EIO, "x")])
 def test_a_lost_connection_is_told_to_the_log(
     error: OSError, settings: dict[str, str], log: io.StringIO
@@ -135,7 +201,7 @@ def test_last_words_to_a_peer_that_does_not_read(
     settings: dict[str, str], log: io.StringIO
 ) -> None:
     class Leaving(Line):
-        def recv(self) -> bytes:
+        def recv(self, seconds: float) -> bytes:  # noqa: ARG002
             self._is_deaf = True
             raise TimeoutError
 
@@ -207,8 +273,8 @@ class TestStopping:
         built = dataclasses.replace(services(settings, log), is_stopping=lambda: Order.is_given)
 
         class Going(Line):
-            def recv(self) -> bytes:
-                octets = super().recv()
+            def recv(self, seconds: float) -> bytes:
+                octets = super().recv(seconds)
                 Order.is_given = True
                 return octets
 
@@ -225,8 +291,8 @@ class TestStopping:
         built = dataclasses.replace(services(settings, log), is_stopping=lambda: Order.is_given)
 
         class Going(Line):
-            def recv(self) -> bytes:
-                octets = super().recv()
+            def recv(self, seconds: float) -> bytes:
+                octets = super().recv(seconds)
                 Order.is_given = not octets
                 return octets
 
@@ -303,8 +369,8 @@ def test_a_large_message_whose_end_cannot_be_written(
     built = services(settings, log, disk)
 
     class Filling(Line):
-        def recv(self) -> bytes:
-            octets = super().recv()
+        def recv(self, seconds: float) -> bytes:
+            octets = super().recv(seconds)
             if octets.startswith(b"the end"):
                 disk.faults.append(Fault(errno.ENOSPC, kind="write"))
             return octets
@@ -323,8 +389,8 @@ def test_a_store_that_is_gone_when_a_large_message_comes(
     built = services(settings, log, disk)
 
     class Unmounting(Line):
-        def recv(self) -> bytes:
-            octets = super().recv()
+        def recv(self, seconds: float) -> bytes:
+            octets = super().recv(seconds)
             disk.is_mounted = not octets.startswith(b"Subject")
             return octets
 
