@@ -29,6 +29,8 @@ FLOORS = {
         "try_it",
         "stall",
         "testing",
+        "terminal",
+        "tools",
         "__main__",
     ),
 }
