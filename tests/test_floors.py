@@ -126,7 +126,7 @@ def test_below_the_session_nobody_logs_or_reads_settings(name: str) -> None:
 
 
 def test_only_the_wiring_names_the_store() -> None:
-    """And the store of homes, and what looks into a Maildir for a command: they are maildirs too."""
+    """And the store of homes, and what looks into mailboxes for a command: all are maildirs."""
     namers = {
         name
         for name, tree in MODULES.items()

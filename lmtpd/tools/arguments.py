@@ -27,6 +27,8 @@ def add(commands: _SubParsersAction[Any]) -> Iterator[Command]:
     actions = mailbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
     yield _add(actions)
     yield _list(actions)
+    yield _check(actions)
+    yield _remove(actions)
 
 
 def _send(commands: _SubParsersAction[Any]) -> Command:
@@ -97,6 +99,34 @@ def _list(actions: _SubParsersAction[Any]) -> Command:
         return mailboxes.list_all(settings, texts, is_json=is_json)
 
     return parser, run, " [ADDRESS ...] [--json]"
+
+
+def _check(actions: _SubParsersAction[Any]) -> Command:
+    parser = actions.add_parser("check", help="what is wrong with mailboxes; --fix mends it")
+    parser.add_argument("address", nargs="*", metavar="ADDRESS", help="else all in the store")
+    parser.add_argument(
+        "--fix", dest="fixes", action="store_true", help="mend it; the server may go on meanwhile"
+    )
+
+    def run(settings: Config, texts: list[str], *, fixes: bool) -> int:
+        from . import checkup
+
+        return checkup.run(settings, texts, fixes=fixes)
+
+    return parser, run, " [ADDRESS ...] [--fix]"
+
+
+def _remove(actions: _SubParsersAction[Any]) -> Command:
+    parser = actions.add_parser("remove", help="remove mailboxes that are empty")
+    parser.add_argument("address", nargs="+", metavar="ADDRESS")
+    parser.add_argument("--with-mail", action="store_true", help="and those that are not")
+
+    def run(settings: Config, texts: list[str], *, with_mail: bool) -> int:
+        from . import removal
+
+        return removal.run(settings, texts, with_mail=with_mail)
+
+    return parser, run, " ADDRESS ... [--with-mail]"
 
 
 def _seconds(text: str) -> float:

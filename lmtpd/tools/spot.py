@@ -32,7 +32,8 @@ from .owners_disk import OwnersDisk
 if TYPE_CHECKING:
     from ..delivery.maildir import MaildirStore
 
-FOLDERS = ("tmp", "new", "cur")
+FOLDERS = ("tmp", "cur", "new")
+"""cur/ before new/: what is in the wrong one of them goes there."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
