@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import values
 from ..client.tls import TlsMode
 from ..config import Config
+from .mbox import Quoting
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _SubParsersAction
@@ -28,6 +30,7 @@ def add(commands: _SubParsersAction[Any]) -> Iterator[Command]:
     yield _add(actions)
     yield _list(actions)
     yield _check(actions)
+    yield _import(actions)
     yield _remove(actions)
 
 
@@ -114,6 +117,33 @@ def _check(actions: _SubParsersAction[Any]) -> Command:
         return checkup.run(settings, texts, fixes=fixes)
 
     return parser, run, " [ADDRESS ...] [--fix]"
+
+
+def _import(actions: _SubParsersAction[Any]) -> Command:
+    parser = actions.add_parser("import", help="put mail from elsewhere into a mailbox")
+    parser.add_argument("address", nargs=1, metavar="ADDRESS")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="SOURCE",
+        help="mbox files, Maildirs with their sub-folders, files with one message each",
+    )
+    parser.add_argument(
+        "--quoting",
+        type=Quoting,
+        choices=Quoting,
+        default=Quoting.MBOXRD,
+        metavar="KIND",
+        help="of lines that begin with From in an mbox: mboxrd (the default), mboxo or none",
+    )
+
+    def run(settings: Config, texts: list[str], *, paths: list[Path], quoting: Quoting) -> int:
+        from . import importing
+
+        return importing.run(settings, texts, paths=paths, quoting=quoting)
+
+    return parser, run, " ADDRESS SOURCE ... [--quoting KIND]"
 
 
 def _remove(actions: _SubParsersAction[Any]) -> Command:
