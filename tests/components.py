@@ -118,6 +118,11 @@ COMPONENTS = {
     ),
     "slapd": Component(packages=("slapd",), programs=("slapd", "slapadd")),
     "accounts": Component(packages=("passwd",), programs=("useradd", "userdel")),
+    "journal": Component(
+        # What makes a journal of a text, and what reads it: no daemon is needed for either.
+        packages=("systemd", "systemd-journal-remote"),
+        programs=("journalctl", "/lib/systemd/systemd-journal-remote"),
+    ),
     "fuse": Component(
         # With it comes the library that the file system of the tests is written for.
         packages=("fuse3",),

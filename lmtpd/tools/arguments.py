@@ -25,6 +25,7 @@ Command = tuple["ArgumentParser", Callable[..., int], str]
 def add(commands: _SubParsersAction[Any]) -> Iterator[Command]:
     """All of them."""
     yield _send(commands)
+    yield _trace(commands)
     mailbox = commands.add_parser("mailbox", help="add, list, check, import, remove")
     actions = mailbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
     yield _add(actions)
@@ -75,6 +76,34 @@ def _send(commands: _SubParsersAction[Any]) -> Command:
         return send.run(settings, texts, **options)  # type: ignore[arg-type]
 
     return parser, run, " ADDRESS ... [--from ADDRESS] [--to SERVER] [--file FILE]"
+
+
+def _trace(commands: _SubParsersAction[Any]) -> Command:
+    parser = commands.add_parser("trace", help="what became of a message, and where its file is")
+    parser.add_argument(
+        "address",
+        nargs="+",
+        metavar="ID",
+        help="from a 250, a Received field or a file's name; an MTA's queue id; or a line with one",
+    )
+    parser.add_argument(
+        "--log",
+        dest="logs",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a log, of an MTA too; plain, .gz or .journal, - is standard input; may be repeated",
+    )
+    parser.add_argument(
+        "--unit", default="lmtpd", help="else what the journal has of this unit; else lmtpd"
+    )
+
+    def run(settings: Config, texts: list[str], *, logs: list[str], unit: str) -> int:
+        from . import trace
+
+        return trace.run(settings, texts, logs=logs, unit=unit)
+
+    return parser, run, " ID ... [--log FILE]"
 
 
 def _add(actions: _SubParsersAction[Any]) -> Command:
