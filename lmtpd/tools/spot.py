@@ -24,8 +24,9 @@ from ..delivery.tree import MaildirTree
 from ..protocol.envelope import Peer
 from ..recipients.chain import VerifierChain
 from ..recipients.process import in_thread
-from ..recipients.verdict import RcptContext, Verdict
+from ..recipients.verdict import Kind, RcptContext, Verdict
 from ..shipped import rules_of
+from ..terminal import CommandError, printable
 from .address import address_of
 from .owners_disk import OwnersDisk
 
@@ -90,15 +91,17 @@ class Naming:
         """`~alice` is the home of alice, and so is her address where the hook passwd takes it.
 
         Raises:
-            CommandError: it is no address.
+            CommandError: it is no address, or nobody can tell whether a home is meant.
             ConfigError: a hook cannot be had.
         """
         if is_home(text):
             return text
         if "passwd" in self._settings.lmtp_recipient_hooks:
-            mailboxes = self.verdict(text).mailboxes
-            if len(mailboxes) == 1 and is_home(mailboxes[0]):
-                return mailboxes[0]
+            verdict = self.verdict(text)
+            if verdict.kind is Kind.DEFER:
+                raise CommandError(os.EX_TEMPFAIL, f"{text}: {printable(verdict.reason)}")
+            if len(verdict.mailboxes) == 1 and is_home(verdict.mailboxes[0]):
+                return verdict.mailboxes[0]
         return self._rules.normal(address_of(self._settings, text)).mailbox
 
     def verdict(self, text: str) -> Verdict:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import smtplib
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from lmtpd.cli import main
+from lmtpd.tools import checkup, importing, mailboxes, removal  # noqa: F401 - read before the fork
 from lmtpd.tools.removal import _HasMailError, _take_what_is_empty
 from tests.support.accounts import Account, Accounts
 from tests.support.command_line import begin, ended, lmtpd
 from tests.support.components import require_root
+from tests.support.processes import LOOPBACK
 from tests.support.server import Server
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
@@ -95,6 +99,13 @@ class TestAdd:
         put(mallory.maildir / "new", "1700000000.x.host")
         code, text = store.run("list", f"~{mallory.name}", *hooks)
         assert (code, text.split()[:2]) == (0, [f"~{mallory.name}", "new=1"])
+        (mallory.maildir / "new" / "1700000000.x.host").unlink()
+        shutil.rmtree(mallory.home)
+        assert store.run("add", mallory.address, *hooks)[0] == os.EX_TEMPFAIL
+        assert not list(store.root.iterdir())
+        mallory.maildir.mkdir(parents=True)
+        for path in (mallory.home, mallory.maildir):
+            os.chown(path, mallory.uid, mallory.gid)
         code, text = store.run("remove", f"~{mallory.name}", "--with-mail", *hooks)
         assert code == os.EX_NOPERM
         assert mallory.maildir.is_dir()
@@ -233,6 +244,32 @@ class TestCheck:
         assert third.stat().st_uid == 777
         assert text.count("belongs to the user") == 3
 
+    def test_while_the_server_delivers_and_a_reader_reads(self, server: Server) -> None:
+        mailbox = server.mailbox(ALICE)
+        options = ("--lmtp-maildir-root", server.root)
+        assert lmtpd("mailbox", "add", ALICE, *options).returncode == 0
+        processes = [begin("mailbox", "check", "--fix", *options) for _ in range(3)]
+        delivered = read = 0
+        with smtplib.LMTP(LOOPBACK, server.port) as client:
+            while any(one.poll() is None for one in processes) or delivered < 100:
+                client.sendmail("me@example.net", ALICE, "Subject: x\n\nbody\n")
+                delivered += 1
+                if delivered % 3 == 0:
+                    for path in (mailbox / "new").iterdir():
+                        with contextlib.suppress(FileNotFoundError):  # it has flags: it was moved
+                            path.rename(mailbox / "new" / f"{path.name}:2,S")
+                            read += 1
+                        break
+                if delivered % 50 == 0:
+                    processes.append(begin("mailbox", "check", "--fix", *options))
+                if delivered > 2000:
+                    break
+        assert all(ended(one).returncode in (0, os.EX_DATAERR) for one in processes)
+        assert lmtpd("mailbox", "check", "--fix", *options).returncode == 0
+        messages = [*(mailbox / "new").iterdir(), *(mailbox / "cur").iterdir()]
+        assert len(messages) == len({path.name for path in messages}) == delivered
+        assert read
+
     def test_names_do_not_act_on_the_terminal(self, store: Store) -> None:
         mailbox = store.add(ALICE)
         (mailbox / "new" / "\x1b[2J\udcff").mkdir()
@@ -359,3 +396,34 @@ class TestRemove:
             assert lmtpd("mailbox", "remove", ALICE, *root).returncode in (0, os.EX_CANTCREAT)
             acknowledged += sum(ended(one).returncode == 0 for one in sending)
         assert len(list((mailbox / "new").glob("*"))) == acknowledged
+
+
+def test_a_plain_user_and_his_own_store(
+    mallory: Account, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In a process of his that knows all modules, for he may not be able to read Python's."""
+    root = mallory.home / "maildirs"
+    options = ("--lmtp-maildir-root", str(root))
+    mbox = put(mallory.home, "mbox", b"From x Mon Jan  2 15:04:05 2006\nStatus: R\n\nx\n")
+    mbox.chmod(0o644)
+    codes: list[int] = []
+
+    def act() -> None:
+        root.mkdir()
+        codes.extend(
+            main(["mailbox", *words, *options])
+            for words in (
+                ["add", ALICE],
+                ["import", ALICE, str(mbox)],
+                ["check", "--fix"],
+                ["list"],
+                ["remove", ALICE],
+                ["remove", ALICE, "--with-mail"],
+            )
+        )
+        assert codes == [0, 0, 0, 0, os.EX_CANTCREAT, 0], codes
+
+    mallory.does(act)
+    assert list((root / "example.org").iterdir()) == []
+    assert (root / "example.org").stat().st_uid == mallory.uid
+    assert f"{ALICE} new=0 cur=1 octets=13 newest=2" in capfd.readouterr().out
