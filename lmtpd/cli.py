@@ -26,7 +26,7 @@ from .protocol.envelope import Peer
 from .recipients.guard import GuardedHook
 from .recipients.process import Process, in_thread
 from .recipients.verdict import Kind, RcptContext, Verdict
-from .terminal import CommandError, fail, tell, warn
+from .terminal import CommandError, OutputGoneError, fail, tell, warn
 from .tools import arguments
 from .tools.address import address_of
 
@@ -50,6 +50,8 @@ environment over the file.
   lmtpd.py mailbox add alice@example.org
   lmtpd.py --lmtp-port 11201
   lmtpd.py check-recipient alice@example.org --config /etc/lmtpd/lmtpd.conf
+  lmtpd.py send alice@example.org
+  lmtpd.py trace 0123456789abcdef --log /var/log/mail.log
 
 lmtpd.py bridge --help: for MTAs and mail programs that do not speak LMTP over TCP.
 """
@@ -92,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(os.EX_CONFIG, error)
     except CommandError as error:
         return fail(error.code, error)
-    except BrokenPipeError:  # `mailbox list | head`
+    except OutputGoneError:
+        # Or Python complains at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return os.EX_IOERR
     except KeyboardInterrupt:

@@ -23,9 +23,20 @@ class CommandError(Exception):
         self.code = code
 
 
+class OutputGoneError(Exception):
+    """Nobody reads what we say: `mailbox list | head`. No fault of the disk, as an OSError is."""
+
+
 def tell(text: str) -> None:
-    """Say it on standard output."""
-    print(text, flush=True)  # noqa: T201
+    """Say it on standard output.
+
+    Raises:
+        OutputGoneError: nobody reads it.
+    """
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError as error:
+        raise OutputGoneError from error
 
 
 def warn(text: str) -> None:

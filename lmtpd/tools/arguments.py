@@ -95,13 +95,17 @@ def _trace(commands: _SubParsersAction[Any]) -> Command:
         help="a log, of an MTA too; plain, .gz or .journal, - is standard input; may be repeated",
     )
     parser.add_argument(
-        "--unit", default="lmtpd", help="else what the journal has of this unit; else lmtpd"
+        "--unit",
+        dest="units",
+        action="append",
+        metavar="UNIT",
+        help="else what the journal has of this unit, else of lmtpd; postfix* too if repeated",
     )
 
-    def run(settings: Config, texts: list[str], *, logs: list[str], unit: str) -> int:
+    def run(settings: Config, texts: list[str], *, logs: list[str], units: list[str] | None) -> int:
         from . import trace
 
-        return trace.run(settings, texts, logs=logs, unit=unit)
+        return trace.run(settings, texts, logs=logs, units=units or ["lmtpd"])
 
     return parser, run, " ID ... [--log FILE]"
 

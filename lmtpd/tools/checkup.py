@@ -52,8 +52,6 @@ def run(settings: Config, texts: list[str], *, fixes: bool) -> int:
                 faults, left = faults + checkup.faults, left + checkup.left
                 progress.step()
             count = progress.done
-    except BrokenPipeError:
-        raise
     except (OSError, DeliveryError) as error:
         raise CommandError(os.EX_NOINPUT, printable(str(error))) from error
     hint = "; --fix mends what can be mended" if left and not fixes else ""
@@ -205,8 +203,6 @@ class Checkup:
     def _telling(self, where: str) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:
-            raise
         except (OSError, DeliveryError) as error:
             self._found(where or ".", f"cannot be looked at: {told(error)}")
 

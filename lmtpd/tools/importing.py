@@ -61,8 +61,6 @@ def _import(spot: Spot, settings: Config, path: Path, quoting: Quoting) -> None:
                 where = item.where
                 target.take(item)
                 progress.step()
-    except BrokenPipeError:
-        raise
     except (OSError, DeliveryError) as error:
         text = f"{where}: {told(error)}; {target.imported} imported: run it again to go on"
         raise CommandError(os.EX_IOERR, printable(text)) from error

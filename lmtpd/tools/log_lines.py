@@ -75,13 +75,13 @@ def of_files(paths: Sequence[str]) -> Callable[[], Iterator[str]]:
     return texts
 
 
-def of_unit(unit: str) -> Callable[[], Iterator[str]]:
-    """What the journal has of a unit.
+def of_units(units: Sequence[str]) -> Callable[[], Iterator[str]]:
+    """What the journal has of units of systemd.
 
     Raises:
         LogError: there is no journal to be read.
     """
-    return lambda: _journal("--unit", unit)
+    return lambda: _journal(*(f"--unit={unit}" for unit in units))
 
 
 def parsed(text: str) -> Line:

@@ -82,8 +82,6 @@ def list_all(settings: Config, texts: list[str], *, is_json: bool) -> int:
                 else:
                     progress.hide()
                     tell(line)
-    except BrokenPipeError:
-        raise
     except (OSError, DeliveryError) as error:
         raise CommandError(os.EX_NOINPUT, printable(str(error))) from error
     return code

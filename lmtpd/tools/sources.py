@@ -53,6 +53,9 @@ def items(path: Path, quoting: mbox.Quoting) -> Iterator[Item]:
         return
     with path.open("rb") as file:
         if not mbox.is_mbox(file):
+            if os.pread(file.fileno(), 5, 0) == b"From ":
+                # Or a whole mbox would become one message.
+                raise OSError(f"{path} begins as an mbox does, but with no date in its first line")
             yield _single(path, file)
             return
         for number, one in enumerate(mbox.messages(file, quoting), 1):

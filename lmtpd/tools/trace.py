@@ -52,7 +52,7 @@ _MOST_PASSES = 4
 _MOST_LINES = 10_000
 
 
-def run(settings: Config, texts: Sequence[str], *, logs: list[str], unit: str) -> int:
+def run(settings: Config, texts: Sequence[str], *, logs: list[str], units: list[str]) -> int:
     """Tell what the log and the store know; EX_NOINPUT if that is nothing.
 
     Raises:
@@ -60,7 +60,7 @@ def run(settings: Config, texts: Sequence[str], *, logs: list[str], unit: str) -
     """
     wanted = {_id_of(text) for text in texts}
     try:
-        found = _history(log_lines.of_files(logs) if logs else log_lines.of_unit(unit), wanted)
+        found = _history(log_lines.of_files(logs) if logs else log_lines.of_units(units), wanted)
     except LogError as error:
         if logs:
             raise CommandError(os.EX_NOINPUT, printable(str(error))) from error
@@ -171,13 +171,9 @@ def _search_all(settings: Config, ids: set[str]) -> int:
                         progress.hide()
                         tell(path)
                         there += 1
-                except BrokenPipeError:
-                    raise
                 except (OSError, DeliveryError) as error:
                     progress.hide()
                     warn(f"lmtpd: {printable(spot.mailbox)}: {printable(told(error))}")
-    except BrokenPipeError:
-        raise
     except (OSError, DeliveryError) as error:
         raise CommandError(os.EX_NOINPUT, printable(str(error))) from error
     return there

@@ -239,6 +239,13 @@ class TestStops:
     def test_no_source(self, source: str, code: int, root: Path) -> None:
         assert run(root, source)[0] == code
 
+    def test_what_only_begins_like_an_mbox(self, root: Path) -> None:
+        file = root.parent / "mbox"
+        file.write_text("From bob\n\nx\n")
+        code, text = run(root, file)
+        assert code == os.EX_IOERR
+        assert "no date in its first line; 0 imported" in text
+
     def test_no_mailbox(self, root: Path) -> None:
         result = lmtpd("mailbox", "import", "x@y.example", "/dev/null", "--lmtp-maildir-root", root)
         assert result.returncode == os.EX_NOUSER
