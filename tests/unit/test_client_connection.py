@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import re
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
