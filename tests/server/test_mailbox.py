@@ -22,6 +22,7 @@ from tests.support.command_line import begin, ended, lmtpd
 from tests.support.components import require_root
 from tests.support.processes import LOOPBACK
 from tests.support.server import Server
+from tests.support.swapper import swap
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 _FORMERLY = time.time() - 40 * 3600
@@ -277,38 +278,42 @@ class TestCheck:
         assert code == os.EX_DATAERR
         assert r"new/\x1b[2J\udcff: is no file" in text
 
-    def test_an_owner_who_swaps_what_root_looks_at(self, mallory: Account) -> None:
-        """He wants a secret given to him, or a file of others removed."""
-        around = mallory.home.parent
-        store = Store(around / "maildirs")
-        mailbox = store.add(ALICE)
-        for path in (mailbox, *mailbox.iterdir()):
-            os.chown(path, mallory.uid, mallory.gid)
-        for path in (store.root, mailbox.parent):
-            path.chmod(0o711)
-        secret = around / "secret"
-        secret.mkdir(mode=0o700)
-        put(secret, "1.x.host:2,S")
-        os.utime(secret / "1.x.host:2,S", (_FORMERLY, _FORMERLY))
-        before = [(path, path.stat()) for path in (secret, *secret.iterdir())]
 
-        def swap() -> None:
-            for name in ("tmp", "new", "cur"):
-                folder, kept = mailbox / name, mailbox / f"{name}.kept"
-                # A folder that is missing is made by the command, and then he is late.
-                for step in (
-                    partial(folder.rename, kept),
-                    partial(folder.symlink_to, secret),
-                    folder.unlink,
-                    partial(kept.rename, folder),
-                ):
-                    with contextlib.suppress(OSError):
-                        step()
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list", ALICE),
+        ("check", "--fix"),
+        ("import", ALICE, "MBOX"),
+        ("remove", ALICE),
+        ("remove", ALICE, "--with-mail"),
+    ],
+    ids=" ".join,
+)
+def test_an_owner_who_swaps_what_root_works_on(words: tuple[str, ...], mallory: Account) -> None:
+    """He wants a secret given to him, or a file of others removed, or one of root's made."""
+    around = mallory.home.parent
+    store, secret, mbox = Store(around / "maildirs"), around / "secret", around / "mbox"
+    mbox.write_text("From x Mon Jan  2 15:04:05 2006\n\nx\n")
+    secret.mkdir(mode=0o700)
+    old = put(secret, "1.x.host:2,S")
+    os.utime(old, (_FORMERLY, _FORMERLY))
+    before = [(path, path.stat()) for path in (secret, *secret.iterdir())]
+    mailbox = store.path(ALICE)
 
-        with mallory.keeps_doing(swap):
-            for _ in range(8):
-                store.run("check", "--fix")
-        assert [(path, path.stat()) for path, _ in before] == before
+    with mallory.keeps_doing(partial(swap, mailbox, secret)):
+        for _ in range(6):
+            if not mailbox.exists():
+                store.add(ALICE)
+                for path in (*mailbox.iterdir(), mailbox):
+                    os.chown(path, mallory.uid, mallory.gid, follow_symlinks=False)
+                for path in (store.root, mailbox.parent):
+                    path.chmod(0o711)
+            command, *rest = (str(mbox) if word == "MBOX" else word for word in words)
+            code, text = store.run(command, *rest)
+            assert command != "list" or code or "new=0 cur=0" in text, "the secret was counted"
+    assert [(path, path.stat()) for path, _ in before] == before
+    assert list(secret.iterdir()) == [old]
 
 
 class TestRemove:
