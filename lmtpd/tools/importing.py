@@ -88,7 +88,8 @@ class _Target:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._opened:
             try:
-                if kind is None:
+                # One that fails takes nothing from those before it.
+                if kind is None or issubclass(kind, Exception):
                     self._publish()
             finally:
                 self._let_go()
@@ -111,8 +112,12 @@ class _Target:
             self.known += 1
             return
         delivery = self._folder.begin(self._spot, label, item.flags)
+        try:
+            self._group_octets += _write(item, delivery, digest)
+        except BaseException:
+            delivery.close()
+            raise
         self._group.append(delivery)
-        self._group_octets += _write(item, delivery, digest)
         if len(self._group) >= _TOGETHER or self._group_octets >= _TOGETHER_OCTETS:
             self._publish()
 

@@ -85,27 +85,30 @@ def _maildir(path: Path) -> Iterator[Item]:
 
 
 def _folder(directory: int, path: str, folder: str) -> Iterator[Item]:
-    for where in ("new", "cur"):
-        with suppress(FileNotFoundError), entered(where, directory) as messages:
+    # new/ first: what its reader moves to cur/ meanwhile is met there.
+    there = os.listdir(directory)
+    for where in (one for one in ("new", "cur") if one in there):
+        with entered(where, directory) as messages:
             for name in sorted(os.listdir(messages)):  # noqa: PTH208 - by its descriptor
-                status = os.stat(name, dir_fd=messages, follow_symlinks=False)
-                if name.startswith(".") or not stat.S_ISREG(status.st_mode):
-                    continue
-                found = _INFO.search(name)
-                flags = "".join(sorted(set(found[1]))) if found else ""
+                try:
+                    status = os.stat(name, dir_fd=messages, follow_symlinks=False)
+                except FileNotFoundError:
+                    if where == "new":
+                        continue
+                    raise  # it may have new flags, and is not met again
+                if not name.startswith(".") and stat.S_ISREG(status.st_mode):
+                    yield _message(messages, name, f"{path}/{where}/{name}", folder, status)
 
-                def pieces(name: str = name, messages: int = messages) -> Iterator[bytes]:
-                    with _opened(name, messages) as file:
-                        yield from _pieces(file)
 
-                is_new = where == "new" and not flags
-                yield Item(
-                    f"{path}/{where}/{name}",
-                    pieces,
-                    folder,
-                    None if is_new else flags,
-                    status.st_mtime,
-                )
+def _message(messages: int, name: str, path: str, folder: str, status: os.stat_result) -> Item:
+    def pieces() -> Iterator[bytes]:
+        with _opened(name, messages) as file:
+            yield from _pieces(file)
+
+    found = _INFO.search(name)
+    flags = "".join(sorted(set(found[1]))) if found else ""
+    is_new = not found and path.endswith(f"/new/{name}")
+    return Item(path, pieces, folder, None if is_new else flags, status.st_mtime)
 
 
 @contextmanager

@@ -152,6 +152,25 @@ class TestMaildir:
         by_number[1].rename(inbox / "cur" / f"{by_number[1].name}:2,S")
         assert run(root, source)[1] == f"{source}: 0 imported, 6 there already\n"
 
+    def test_while_its_reader_reads(self, root: Path, inbox: Path) -> None:
+        """What goes on to cur/, or gets a flag, is imported now, or when it is run again."""
+        source = root.parent / "old"
+        for name in ("new", "cur"):
+            (source / name).mkdir(parents=True)
+        for number in range(1500):
+            (source / "new" / f"{number}.a.host").write_bytes(b"Subject: %d\n\n" % number)
+        process = begin("mailbox", "import", ALICE, source, "--lmtp-maildir-root", root)
+        for path in sorted((source / "new").iterdir(), reverse=True):
+            moved = path.rename(source / "cur" / f"{path.name}:2,S")
+            if process.poll() is None:
+                moved.rename(moved.with_name(f"{moved.name}T"))
+        code = ended(process).returncode
+        while code == os.EX_IOERR:
+            code, _ = run(root, source)
+        assert code == 0
+        found = sorted(int(path.read_text().split()[1]) for path in files(inbox))
+        assert found == list(range(1500))
+
     def test_single_files(self, root: Path, inbox: Path) -> None:
         one, two = root.parent / "1.eml", root.parent / "2.eml"
         one.write_bytes(b"Date: Mon, 2 Jan 2006 15:04:05 +0000\r\n\r\nx\r\n")
@@ -229,6 +248,7 @@ class TestStops:
         full = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
         assert full.returncode == os.EX_IOERR
         assert "message 2: OSError" in full.stderr
+        assert "1 imported: run it again" in full.stderr
         assert run(root, file)[0] == 0
         assert [path.stat().st_size for path in files(inbox)] == [5, 200_002]
         assert not list((inbox / "tmp").iterdir())
