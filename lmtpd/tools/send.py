@@ -122,7 +122,8 @@ def _fates(
             return connection.perform(steps, transcript.counted(pieces))
     except OSError as error:
         transcript.fault(told(error))
-        reply = replies.UNREACHABLE.saying(f"{replies.UNREACHABLE.lines[0]} at {target}")
+        reply = replies.UNREACHABLE
+        reply = reply.saying(f"{reply.lines[0]} at {target}: {error.strerror or error}")
         return (reply,) * len(transaction.recipients)
 
 

@@ -113,7 +113,9 @@ class TestOthers:
         result = lmtpd("send", ALICE, "--to", f"{LOOPBACK}:{free_port()}")
         assert result.returncode == os.EX_TEMPFAIL
         assert "*** ConnectionRefusedError" in result.stdout
-        assert result.stdout.splitlines()[-1].startswith(f"try again <{ALICE}> 4")
+        last = result.stdout.splitlines()[-1]
+        assert last.startswith(f"try again <{ALICE}> 4")
+        assert last.endswith("Connection refused")
 
     def test_what_it_says_does_not_act_on_the_terminal(self) -> None:
         evil = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m".encode() + b"\xff"
