@@ -1,8 +1,8 @@
 """`lmtpd.py mailbox check`: what is wrong with mailboxes, and mending it without losing a message.
 
 The server may deliver and readers may read meanwhile, for nothing is done that they do not do
-themselves: a directory that is missing is made, a message goes from new/ to cur/ by a second name
-before the first one goes, a leftover in tmp/ goes after 36 hours, a file never changes its octets.
+themselves: a directory that is missing is made, a message goes from new/ to cur/ in one step, a
+leftover in tmp/ goes after 36 hours, a file never changes its octets.
 What could be meant, or could hide a message, is told and left.
 
 Run by root it stands before whatever a mailbox's owner has put there: no link is followed, and a
@@ -11,6 +11,7 @@ file is given back to its owner only if it has no second name, which could be an
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import stat
@@ -215,16 +216,19 @@ def _entries(directory: int) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _move(name: str, new: int, maildir: int) -> None:
-    """From new/ to cur/, and over nothing that is there: a second name first, made durable."""
+    """From new/ to cur/ in one step, as readers do it, and over no other message.
+
+    With two names for a moment its reader could give the one other flags, and have it twice.
+    """
     with entered("cur", maildir) as cur:
-        try:
-            os.link(name, name, src_dir_fd=new, dst_dir_fd=cur, follow_symlinks=False)
-        except FileExistsError:
-            status = (os.stat(name, dir_fd=one, follow_symlinks=False) for one in (new, cur))
-            if not os.path.samestat(*status):
-                raise
+        with suppress(FileNotFoundError):
+            there = os.stat(name, dir_fd=cur, follow_symlinks=False)
+            if not os.path.samestat(there, os.stat(name, dir_fd=new, follow_symlinks=False)):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), f"cur/{name}")
+            os.unlink(name, dir_fd=new)
+        with suppress(FileNotFoundError):  # its reader was quicker
+            os.rename(name, name, src_dir_fd=new, dst_dir_fd=cur)
         os.fsync(cur)
-        os.unlink(name, dir_fd=new)
         os.fsync(new)
 
 

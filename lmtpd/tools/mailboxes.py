@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from .. import wiring
 from ..config import Config
 from ..failures import DeliveryError, told
+from ..protocol.address import Address
+from ..protocol.envelope import Peer
+from ..recipients.chain import VerifierChain
+from ..recipients.process import in_thread
+from ..recipients.verdict import RcptContext
 from ..terminal import CommandError, Progress, printable, tell, warn
+from .address import address_of
 from .spot import Naming, Spot, entered, spots, sub_folders
 
 _BEGUN = re.compile(r"([0-9]{9,11})\.")
@@ -24,7 +32,10 @@ def add(settings: Config, texts: Sequence[str]) -> int:
 
     Raises:
         CommandError: one cannot be made.
+        ConfigError: a hook cannot be had; nothing is made.
     """
+    asking = wiring.process(in_thread, threading.Event, lambda *_, **__: None)
+    hooks = wiring.verifier(settings, wiring.tree(settings), asking)
     naming = Naming(settings)
     for text in texts:
         mailbox = naming.mailbox(text)
@@ -35,19 +46,19 @@ def add(settings: Config, texts: Sequence[str]) -> int:
             raise CommandError(os.EX_CANTCREAT, f"{printable(mailbox)}: {error}") from error
         tell(f"{mailbox} in {printable(str(spot.path))}")
         if not spot.is_in_home:
-            _say_if_refused(naming, text, mailbox)
+            _say_if_refused(hooks, address_of(settings, text), mailbox)
     return os.EX_OK
 
 
-def _say_if_refused(naming: Naming, text: str, mailbox: str) -> None:
+def _say_if_refused(hooks: VerifierChain, address: Address, mailbox: str) -> None:
     """A mailbox is a place: who exists is for the hooks to say, and they may say otherwise."""
-    verdict = naming.verdict(text)
+    verdict = hooks.verify(address, RcptContext(Peer("")))
     if not verdict.is_accepted:
         reason = f" ({printable(verdict.reason)})" if verdict.reason else ""
         warn(f"lmtpd: no mail comes there yet: RCPT would answer {verdict.reply()}{reason}")
     elif mailbox not in verdict.mailboxes:
         others = ", ".join(map(printable, verdict.mailboxes))
-        warn(f"lmtpd: no mail of {text} comes there: RCPT takes it for {others}")
+        warn(f"lmtpd: no mail of {address} comes there: RCPT takes it for {others}")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ from open directories, no link is followed, and in a home it is done with the us
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,15 +17,11 @@ from .. import try_it, wiring
 from ..config import Config
 from ..delivery.disk import Disk
 from ..delivery.home_disk import HomeDisk
-from ..delivery.layout import is_home
+from ..delivery.layout import home_of, is_home
 from ..delivery.store import Place
 from ..delivery.tree import MaildirTree
-from ..protocol.envelope import Peer
-from ..recipients.chain import VerifierChain
-from ..recipients.process import in_thread
-from ..recipients.verdict import Kind, RcptContext, Verdict
 from ..shipped import rules_of
-from ..terminal import CommandError, printable
+from ..terminal import CommandError
 from .address import address_of
 from .owners_disk import OwnersDisk
 
@@ -79,52 +74,38 @@ class Spot:
 
 
 class Naming:
-    """From what was typed to the name of a mailbox."""
+    """From what was typed to the name of a mailbox. No hook is asked: it may be anybody's code."""
 
     def __init__(self, settings: Config) -> None:
-        """Hooks are made when one is asked first."""
         self._settings = settings
         self._rules = rules_of(settings)
-        self._made: VerifierChain | None = None
+        self._homes = wiring.homes(settings)
 
     def mailbox(self, text: str) -> str:
-        """`~alice` is the home of alice, and so is her address where the hook passwd takes it.
+        """`~alice` is the home of alice, and so is her address where the hook `passwd` takes it.
 
         Raises:
             CommandError: it is no address, or nobody can tell whether a home is meant.
-            ConfigError: a hook cannot be had.
         """
         if is_home(text):
             return text
-        if "passwd" in self._settings.lmtp_recipient_hooks:
-            verdict = self.verdict(text)
-            if verdict.kind is Kind.DEFER:
-                raise CommandError(os.EX_TEMPFAIL, f"{text}: {printable(verdict.reason)}")
-            if len(verdict.mailboxes) == 1 and is_home(verdict.mailboxes[0]):
-                return verdict.mailboxes[0]
-        return self._rules.normal(address_of(self._settings, text)).mailbox
-
-    def verdict(self, text: str) -> Verdict:
-        """What the hooks say of an address.
-
-        Raises:
-            CommandError: it is no address.
-            ConfigError: a hook cannot be had.
-        """
-        return self._chain().verify(address_of(self._settings, text), RcptContext(Peer("")))
-
-    def _chain(self) -> VerifierChain:
-        if self._made is None:
-            asking = wiring.process(in_thread, threading.Event, _unheard)
-            self._made = wiring.verifier(self._settings, wiring.tree(self._settings), asking)
-        return self._made
+        address = self._rules.normal(address_of(self._settings, text))
+        domains = self._settings.lmtp_passwd_domains or {self._settings.lmtp_default_domain}
+        if self._homes and address.domain in domains:
+            try:
+                user = self._homes.users.find(address.local)
+            except OSError as error:
+                raise CommandError(os.EX_TEMPFAIL, f"{address}: {error}") from error
+            if user:
+                return home_of(user.name)
+        return address.mailbox
 
 
 def spots(settings: Config, texts: list[str]) -> Iterator[Spot]:
     """Those that are named, or else all in the store, one after the other.
 
     Raises:
-        CommandError, ConfigError: a text is no address, or a hook cannot be had.
+        CommandError, ConfigError: a text is no address, or the root cannot be opened.
         OSError, StoreError: it cannot be told where one is, or the store cannot be read.
     """
     if texts:
@@ -160,7 +141,3 @@ def sub_folders(directory: int) -> list[str]:
             if one.name.startswith(".") and one.is_dir(follow_symlinks=False)
         ]
     return sorted(found)
-
-
-def _unheard(*_: object, **__: object) -> None:
-    """A verdict has the reason with it."""

@@ -102,7 +102,7 @@ class TestAdd:
         assert (code, text.split()[:2]) == (0, [f"~{mallory.name}", "new=1"])
         (mallory.maildir / "new" / "1700000000.x.host").unlink()
         shutil.rmtree(mallory.home)
-        assert store.run("add", mallory.address, *hooks)[0] == os.EX_TEMPFAIL
+        assert store.run("add", mallory.address, *hooks)[0] == os.EX_CANTCREAT
         assert not list(store.root.iterdir())
         mallory.maildir.mkdir(parents=True)
         for path in (mallory.home, mallory.maildir):
@@ -215,7 +215,7 @@ class TestCheck:
         assert (mailbox / "new/1.x.host:2,S").read_bytes() == b"one"
         assert (mailbox / "cur/1.x.host:2,S").read_bytes() == b"another"
 
-    def test_one_that_was_killed_between_two_names(self, store: Store) -> None:
+    def test_one_that_a_reader_has_given_two_names(self, store: Store) -> None:
         mailbox = store.add(ALICE)
         first = put(mailbox / "new", "1.x.host:2,S")
         second = mailbox / "cur" / first.name
@@ -252,7 +252,7 @@ class TestCheck:
         processes = [begin("mailbox", "check", "--fix", *options) for _ in range(3)]
         delivered = read = 0
         with smtplib.LMTP(LOOPBACK, server.port) as client:
-            while any(one.poll() is None for one in processes) or delivered < 100:
+            while delivered < 600:
                 client.sendmail("me@example.net", ALICE, "Subject: x\n\nbody\n")
                 delivered += 1
                 if delivered % 3 == 0:
@@ -263,8 +263,6 @@ class TestCheck:
                         break
                 if delivered % 50 == 0:
                     processes.append(begin("mailbox", "check", "--fix", *options))
-                if delivered > 2000:
-                    break
         assert all(ended(one).returncode in (0, os.EX_DATAERR) for one in processes)
         assert lmtpd("mailbox", "check", "--fix", *options).returncode == 0
         messages = [*(mailbox / "new").iterdir(), *(mailbox / "cur").iterdir()]
