@@ -269,6 +269,21 @@ class TestCheck:
         assert len(messages) == len({path.name for path in messages}) == delivered
         assert read
 
+    def test_a_home_with_its_users_rights(self, store: Store, mallory: Account) -> None:
+        hooks = ("--lmtp-recipient-hooks", "passwd", "--lmtp-passwd-domains", "example.org")
+        assert store.run("add", mallory.address, *hooks)[0] == 0
+        (mallory.maildir / "cur").rmdir()
+        flagged = put(mallory.maildir / "new", "1.x.host:2,S")
+        secret = put(mallory.maildir / "new", "2.x.host")
+        secret.chmod(0o000)
+        code, text = store.run("check", "--fix", f"~{mallory.name}", *hooks)
+        # Both files are root's, and with a user's rights they cannot be given away, or opened.
+        assert code == os.EX_DATAERR
+        assert text.count("belongs to the user 0") == 2
+        assert text.count("; not mended: PermissionError") == 3
+        assert (mallory.maildir / "cur").stat().st_uid == mallory.uid
+        assert (mallory.maildir / "cur" / flagged.name).exists()
+
     def test_names_do_not_act_on_the_terminal(self, store: Store) -> None:
         mailbox = store.add(ALICE)
         (mailbox / "new" / "\x1b[2J\udcff").mkdir()
