@@ -41,7 +41,7 @@ def send(server: Server, *recipients: str, ident: str = QUEUE_ID) -> str:
         code, text = client.getreply()
     assert code == 250
     (found,) = re.findall(rb"id ([0-9a-f]{16})", text)
-    wait_for(lambda: f"id={found.decode()}" in server.log, 10, "the line of the log")
+    wait_for(lambda: f" delivered id={found.decode()} " in server.log, 10, "the line of the log")
     return found.decode()
 
 
