@@ -20,9 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from ..config import Config
+from ..delivery.store import Place
 from ..delivery.sweep import ABANDONED_SECONDS, remove_abandoned
 from ..failures import DeliveryError, told
 from ..terminal import CommandError, Progress, printable, tell
+from .removal import ASIDE, parent_of
 from .spot import FOLDERS, Spot, entered, spots, sub_folders
 
 _INFO = ":"
@@ -47,8 +49,12 @@ def run(settings: Config, texts: list[str], *, fixes: bool) -> int:
                 progress.hide()
                 tell(printable(text))
 
+            last: Place | None = None
             for spot in spots(settings, texts):
                 checkup = Checkup(spot, say, fixes=fixes)
+                if spot.place[:-1] != last:
+                    last = spot.place[:-1]
+                    checkup.beside()
                 checkup.run()
                 faults, left = faults + checkup.faults, left + checkup.left
                 progress.step()
@@ -80,6 +86,14 @@ class Checkup:
             self._folder(directory, "")
             for name in sub_folders(directory):
                 self._sub_folder(directory, name)
+
+    def beside(self) -> None:
+        """Look for what removals that were stopped have left in the directory around it."""
+        if not self._spot.is_in_home:
+            with self._telling(".."), parent_of(self._spot) as parent:
+                for name in self._disk.names(parent):
+                    if name.startswith(ASIDE):
+                        self._found(f"../{name}", "is left of a removal; run that again")
 
     def _sub_folder(self, directory: int, name: str) -> None:
         with self._telling(name), entered(name, directory) as folder:

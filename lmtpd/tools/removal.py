@@ -25,6 +25,9 @@ from ..terminal import CommandError, printable, tell
 from .mailboxes import messages
 from .spot import Naming, Spot, entered, sub_folders
 
+ASIDE = ".removed-"
+"""What the name of a mailbox that is being removed begins with."""
+
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
@@ -45,7 +48,7 @@ def run(settings: Config, texts: Sequence[str], *, with_mail: bool) -> int:
             spot = Spot.of(settings, naming.mailbox(text))
             if spot.is_in_home:
                 raise CommandError(os.EX_NOPERM, f"{mailbox} is in a home, which is its user's")
-            with _parent(spot) as parent:
+            with parent_of(spot) as parent:
                 _remove(parent, spot.place[-1], with_mail=with_mail)
         except _HasMailError as error:
             raise CommandError(
@@ -61,7 +64,13 @@ def run(settings: Config, texts: Sequence[str], *, with_mail: bool) -> int:
 
 
 @contextmanager
-def _parent(spot: Spot) -> Iterator[int]:
+def parent_of(spot: Spot) -> Iterator[int]:
+    """The directory that a mailbox of the store is in.
+
+    Raises:
+        OSError: it cannot be opened.
+        StoreError: the store is not as it should be.
+    """
     above = spot.place[:-1]
     with spot.tree.opened(above) if above else spot.tree.open_root() as parent:
         yield parent
@@ -69,7 +78,7 @@ def _parent(spot: Spot) -> Iterator[int]:
 
 def _remove(parent: int, name: str, *, with_mail: bool) -> None:
     # `%2f` is in no mailbox's name (lmtpd.delivery.layout), so that no mail comes there.
-    prefix = f".removed-{hashlib.sha256(name.encode()).hexdigest()[:16]}-"
+    prefix = f"{ASIDE}{hashlib.sha256(name.encode()).hexdigest()[:16]}-"
     stopped = [one for one in os.listdir(parent) if one.startswith(prefix)]
     try:
         if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):

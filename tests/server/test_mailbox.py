@@ -374,6 +374,9 @@ class TestRemove:
             pass
         process.kill()
         ended(process)
+        is_left = bool(list(mailbox.parent.glob(".removed-*")))
+        code, text = store.run("check")
+        assert ("is left of a removal" in text) == is_left == bool(code)
         code, text = store.run("remove", ALICE, "--with-mail")
         assert code in (0, os.EX_NOUSER), text
         assert [path.name for path in mailbox.parent.iterdir()] == ["bob"]
