@@ -1,4 +1,4 @@
-"""The command line of the server: serve, check-config, check-recipient, mailbox, cert, setup.
+"""The command line: serve, check-config, check-recipient, cert, setup, and those of `tools/`.
 
 Exit codes are those of sysexits.h; what is wrong goes to standard error, a line for each fault.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import signal
 import sys
 import threading
 import time
@@ -20,12 +21,14 @@ from .config import Config, ConfigError
 from .failures import DeliveryError, told
 from .log import Log, open_log
 from .mask import masked
-from .protocol.address import Address, AddressError
+from .protocol.address import Address
 from .protocol.envelope import Peer
-from .recipients.chain import AddressRules
 from .recipients.guard import GuardedHook
 from .recipients.process import Process, in_thread
 from .recipients.verdict import Kind, RcptContext, Verdict
+from .terminal import CommandError, OutputGoneError, fail, tell, warn
+from .tools import arguments
+from .tools.address import address_of
 
 if TYPE_CHECKING:
     from socket import socket
@@ -47,6 +50,8 @@ environment over the file.
   lmtpd.py mailbox add alice@example.org
   lmtpd.py --lmtp-port 11201
   lmtpd.py check-recipient alice@example.org --config /etc/lmtpd/lmtpd.conf
+  lmtpd.py send alice@example.org
+  lmtpd.py trace 0123456789abcdef --log /var/log/mail.log
 
 lmtpd.py bridge --help: for MTAs and mail programs that do not speak LMTP over TCP.
 """
@@ -66,14 +71,6 @@ _RECALL_SECONDS = 10.0
 """For what only adds to an answer; a worker that hangs takes half of it."""
 
 
-class CommandError(Exception):
-    """A command cannot be carried out: the exit code, and the text for standard error."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
 class _Parser(argparse.ArgumentParser):
     """Wrong usage is EX_USAGE, not argparse's 2."""
 
@@ -88,14 +85,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file = options.get("config")
     given = {row.key: options[row.attribute] for row in _rows() if row.attribute in options}
     run: Callable[..., int] = options.get("run", _serve)
-    own = {key: options[key] for key in ("days", "out") if key in options}
+    common = {"config", "run", "address", *(row.attribute for row in _rows())}
+    own = {key: options[key] for key in options.keys() - common}
     try:
         settings = config.load(Path(file) if file else None, os.environ, given)
         return run(settings, options.get("address", []), **own)
     except ConfigError as error:
-        return _fail(os.EX_CONFIG, error)
+        return fail(os.EX_CONFIG, error)
     except CommandError as error:
-        return _fail(error.code, error)
+        return fail(error.code, error)
+    except OutputGoneError:
+        # Or Python complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return os.EX_IOERR
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _rows() -> tuple[config.Setting, ...]:
@@ -122,10 +126,7 @@ def _parser() -> _Parser:
         const=_flush_and_check,
         help="first let the running server forget what hooks answered; needs no ADDRESS",
     )
-    mailbox = commands.add_parser("mailbox", help="mailbox add, mailbox list")
-    actions = mailbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    adding = actions.add_parser("add", help="make mailboxes")
-    listing = actions.add_parser("list", help="list the mailboxes that exist")
+    recipient.add_argument("address", nargs="*", metavar="ADDRESS")  # --flush goes without
     certificates = commands.add_parser("cert", help="cert self-signed")
     kinds = certificates.add_subparsers(title="commands", metavar="COMMAND", required=True)
     signing = kinds.add_parser("self-signed", help="make a key and a certificate that signs itself")
@@ -145,16 +146,12 @@ def _parser() -> _Parser:
         (serve, _serve, ""),
         (check, _check_config, ""),
         (recipient, _check_recipient, " [--flush] [ADDRESS ...]"),
-        (adding, _mailbox_add, " ADDRESS ..."),
-        (listing, _mailbox_list, ""),
         (signing, _cert_self_signed, " [NAME ...] [--days DAYS] [--out FOLDER]"),
         (setup, _setup, " " + "|".join(recipes.RECIPES)),
+        *arguments.add(commands),
     ):
         command.usage = f"{command.prog}{addresses} [--config FILE] [--SETTING VALUE ...]"
         command.set_defaults(run=run)
-        if "ADDRESS" in addresses:
-            needed = "*" if command is recipient else "+"  # --flush goes without
-            command.add_argument("address", nargs=needed, metavar="ADDRESS")
         _add_settings(command)
     _add_settings(parser)
     return parser
@@ -229,7 +226,7 @@ def _serve(settings: Config, _: list[str]) -> int:
         [Companion("status", tell_status, log)] if ends else [],
     )
     try:
-        return supervisor.run(lambda listeners: _tell(try_it.welcome(settings, listeners)))
+        return supervisor.run(lambda listeners: tell(try_it.welcome(settings, listeners)))
     except BindError as error:
         raise CommandError(os.EX_OSERR, str(error)) from error
     finally:
@@ -274,7 +271,7 @@ def _work(
             feed,
         )
     except ConfigError as error:
-        return _fail(os.EX_CONFIG, error)
+        return fail(os.EX_CONFIG, error)
     worker.run(channel)
     return os.EX_OK
 
@@ -288,12 +285,12 @@ def _check_config(settings: Config, _: list[str]) -> int:
     of_certificates = (warning for certificates in found for warning in certificates.warnings())
     unresolved = (warning for each in settings.listeners for warning in _unresolved(each))
     for warning in dict.fromkeys((*settings.warnings, *of_certificates, *unresolved)):
-        _warn(f"warning: {warning}")
+        warn(f"warning: {warning}")
     for one in settings.listeners:
         if not one.lmtp_bind_addr and not one.lmtp_socket_path:
             who = f"[{one.section}]" if one.section else "the default listener"
-            _warn(f"warning: {who} listens on what systemd hands over, and on nothing else")
-    _tell("the configuration is sound")
+            warn(f"warning: {who} listens on what systemd hands over, and on nothing else")
+    tell("the configuration is sound")
     return os.EX_OK
 
 
@@ -331,17 +328,17 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
     )
     code = os.EX_OK
     for text in texts:
-        address = _address(settings, text)
+        address = address_of(settings, text)
         verdict = chain.verify(address, RcptContext(Peer("")))
-        _tell(str(verdict.reply().about(address)))
+        tell(str(verdict.reply().about(address)))
         while walk:
-            _tell(f"  {walk.pop(0)}")
+            tell(f"  {walk.pop(0)}")
         for mailbox in verdict.mailboxes:
-            _tell(f"  delivered to mailbox {mailbox} in {_folder(settings, mailbox)}")
+            tell(f"  delivered to mailbox {mailbox} in {_folder(settings, mailbox)}")
         if verdict.reason:
-            _tell(f"  because of {verdict.reason}")
+            tell(f"  because of {verdict.reason}")
         for line in _recalled(settings, address):
-            _tell(f"  {line}")
+            tell(f"  {line}")
         code = code or _EXIT_BY_VERDICT[verdict.kind]
     return code
 
@@ -379,39 +376,15 @@ def _flush_and_check(settings: Config, texts: list[str]) -> int:
         raise CommandError(os.EX_NOPERM, f"--flush: {error}") from error
     except rendezvous.SilentError as error:
         raise CommandError(os.EX_TEMPFAIL, f"--flush: {error}") from error
-    _tell(f"flushed {len(done.workers)} of {done.asked} workers, answers forgotten: {done.answers}")
+    tell(f"flushed {len(done.workers)} of {done.asked} workers, answers forgotten: {done.answers}")
     for worker in done.ended:
-        _tell(f"worker {worker} has just ended, and all that it remembered with it")
+        tell(f"worker {worker} has just ended, and all that it remembered with it")
     if done.silent:
         those = ", ".join(done.silent)
         raise CommandError(
             os.EX_TEMPFAIL, f"--flush: no answer from worker {those}: what it remembers may hold"
         )
     return _check_recipient(settings, texts) if texts else os.EX_OK
-
-
-def _mailbox_add(settings: Config, texts: list[str]) -> int:
-    from . import wiring
-
-    store = wiring.store(settings, wiring.tree(settings))
-    rules = AddressRules(is_case_sensitive=settings.lmtp_case_sensitive)
-    for text in texts:
-        mailbox = rules.normal(_address(settings, text)).mailbox
-        try:
-            store.create(mailbox)
-        except (OSError, DeliveryError) as error:
-            raise CommandError(os.EX_CANTCREAT, f"{mailbox}: {error}") from error
-        _tell(f"{mailbox} in {settings.lmtp_maildir_root.joinpath(*store.locate(mailbox))}")
-    return os.EX_OK
-
-
-def _mailbox_list(settings: Config, _: list[str]) -> int:
-    try:
-        for mailbox in try_it.mailboxes(settings):
-            _tell(mailbox)
-    except OSError as error:
-        raise CommandError(os.EX_NOINPUT, str(error)) from error
-    return os.EX_OK
 
 
 def _days(text: str) -> int:
@@ -432,27 +405,19 @@ def _cert_self_signed(settings: Config, names: list[str], days: int, out: Path) 
         raise CommandError(os.EX_CANTCREAT, str(error)) from error
     except ValueError as error:
         raise CommandError(os.EX_USAGE, str(error)) from error
-    _tell(f"lmtp-cert-path = {certificate}\nlmtp-key-path = {key}")
+    tell(f"lmtp-cert-path = {certificate}\nlmtp-key-path = {key}")
     return os.EX_OK
 
 
 def _setup(settings: Config, mta: list[str]) -> int:
     try:
-        _tell(recipes.lines(mta[0], settings).rstrip("\n"))
+        tell(recipes.lines(mta[0], settings).rstrip("\n"))
     except recipes.RecipeError as error:
         raise CommandError(os.EX_CONFIG, str(error)) from error
     return os.EX_OK
 
 
 # Their tools.
-
-
-def _address(settings: Config, text: str) -> Address:
-    try:
-        address = Address.parse(text.removeprefix("<").removesuffix(">"))
-    except AddressError as error:
-        raise CommandError(os.EX_USAGE, f"{text!r} is no address: {error}") from error
-    return address.in_domain(settings.lmtp_default_domain)
 
 
 class _WatchedHook:
@@ -478,17 +443,3 @@ def _asking() -> Process:
     from . import wiring
 
     return wiring.process(in_thread, threading.Event, open_log("stderr", "logfmt", os.environ).line)
-
-
-def _tell(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
-
-
-def _warn(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201
-
-
-def _fail(code: int, error: Exception) -> int:
-    for line in str(error).splitlines():
-        _warn(f"lmtpd: {line}")
-    return code

@@ -23,7 +23,7 @@ from .delivery.maildir import MaildirStore
 from .delivery.message import Message
 from .delivery.mounts import mount_below
 from .delivery.room import LOOK_AT_DISK_S, Room
-from .delivery.store import MailboxStore
+from .delivery.store import MailboxStore, Place
 from .delivery.stuck import StuckMailboxes
 from .delivery.tree import MaildirTree
 from .meter import Meter
@@ -62,6 +62,31 @@ def tree(config: Config, disk: Disk | None = None) -> MaildirTree:
 def store(config: Config, directories: MaildirTree) -> MaildirStore:
     """The mailboxes."""
     return MaildirStore(Layout(config.lmtp_maildir_path), directories, config.lmtp_hostname)
+
+
+def store_of(
+    config: Config, mailbox: str, disk: Disk | None = None
+) -> tuple[MaildirStore, MaildirTree, Place]:
+    """The store that one mailbox is in, its directories, and where it lies below their root.
+
+    Args:
+        config: the settings.
+        mailbox: its name.
+        disk: the operating system for all mailboxes but those in homes, unless it shall be another.
+
+    Raises:
+        ConfigError: the root cannot be opened.
+        OSError, StoreError: it cannot be told, or there is no such place.
+    """
+    private = homes(config)
+    if private and is_home(mailbox):
+        user, _ = private.find(mailbox)
+        directories = MaildirTree(Path(user.home), private.disk(user))
+        below = private.layout.parts(mailbox)
+        return MaildirStore(private.layout, directories, config.lmtp_hostname), directories, below
+    directories = tree(config, disk)
+    found = store(config, directories)
+    return found, directories, found.locate(mailbox)
 
 
 def homes(config: Config) -> Homes | None:

@@ -128,6 +128,11 @@ COMPONENTS = {
     ),
     "rsyslog": Component(packages=("rsyslog",), programs=("rsyslogd",)),
     "accounts": Component(packages=("passwd",), programs=("useradd", "userdel")),
+    "journal": Component(
+        # What makes a journal of a text, and what reads it: no daemon is needed for either.
+        packages=("systemd", "systemd-journal-remote"),
+        programs=("journalctl", "/lib/systemd/systemd-journal-remote"),
+    ),
     "fuse": Component(
         # With it comes the library that the file system of the tests is written for.
         packages=("fuse3",),

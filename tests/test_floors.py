@@ -53,6 +53,8 @@ FLOORS = {
         "stall",
         "status",
         "testing",
+        "terminal",
+        "tools",
         "__main__",
     ),
 }
@@ -149,11 +151,11 @@ def test_below_the_session_nobody_logs_or_reads_settings(name: str) -> None:
 
 
 def test_only_the_wiring_names_the_store() -> None:
-    """And the store of homes, which are maildirs too."""
+    """And the store of homes, and what looks into mailboxes for a command: all are maildirs."""
     namers = {
         name
         for name, tree in MODULES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and node.id == "MaildirStore"
     }
-    assert namers == {"wiring", "delivery.homes"}
+    assert namers == {"wiring", "delivery.homes", "tools.spot"}

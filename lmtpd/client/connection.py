@@ -87,6 +87,11 @@ class Connection:
         self._socket = self._under_tls
         self._nothing_there = (BlockingIOError, ssl.SSLWantReadError)
 
+    def tls_told(self) -> str:
+        """What the handshake has agreed on, for people; empty where there is no TLS."""
+        cipher = self._under_tls.cipher() if self._under_tls else None
+        return f"{cipher[1]} {cipher[0]} ({cipher[2]} bits)" if cipher else ""
+
     def send(self, octets: bytes) -> None:
         """Send all.
 

@@ -148,6 +148,10 @@ class Disk:
                 raise OSError(errno.EIO, "a file is shorter than what was written to it")
             offset += copied
 
+    def date(self, descriptor: int, seconds: float) -> None:
+        """Set the time of a file, in seconds since the epoch."""
+        os.utime(descriptor, (seconds, seconds))
+
     def sync(self, descriptor: int) -> None:
         """fsync: of a file, its octets; of a directory, the names in it."""
         os.fsync(descriptor)

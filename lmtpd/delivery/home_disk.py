@@ -190,6 +190,7 @@ class HomeDisk(Disk):
     create = _as_user(Disk.create)
     write = _as_user(Disk.write)
     copy = _as_user(Disk.copy)
+    date = _as_user(Disk.date)
     sync = _as_user(Disk.sync)
     sync_filesystem = _as_user(Disk.sync_filesystem)
     can_sync_filesystem = _as_user(Disk.can_sync_filesystem)

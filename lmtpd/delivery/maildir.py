@@ -63,7 +63,7 @@ class MaildirStore:
             OSError: the disk refuses.
             StoreError: the store is not as it should be.
         """
-        name, disk = self._name(label), self._tree.disk
+        name, disk = self.name(label), self._tree.disk
         try:
             maildir = self._folders.get(place)
             return MaildirDelivery(disk, maildir, name, disk.create(name, maildir.tmp))
@@ -89,7 +89,7 @@ class MaildirStore:
         """
         if message.file is None or not message.can_be_named or not message.is_in(self._tree):
             return None
-        maildir, name, disk = self._folders.get(place), self._name(label), self._tree.disk
+        maildir, name, disk = self._folders.get(place), self.name(label), self._tree.disk
         try:
             descriptor = disk.duplicate(message.file)
         except OSError as error:
@@ -118,7 +118,7 @@ class MaildirStore:
             return None
         maildir = self._folders.get(place)
         with suppress(OSError):
-            return delivery.linked_into(maildir, self._name(label))
+            return delivery.linked_into(maildir, self.name(label))
         return None
 
     def names(self, place: Place) -> list[str]:
@@ -162,8 +162,10 @@ class MaildirStore:
         self._tree.release(maildir.tmp)
         self._tree.release(maildir.new)
 
-    def _name(self, label: str) -> str:
-        """Unique over processes, restarts and hosts: time, process, count, label and host.
+    def name(self, label: str) -> str:
+        """Of a file, unique over processes, restarts and hosts.
+
+        It has the time, the process, a count, the label and the host.
 
         The process id is taken at use: a name made before a fork would be given twice.
         """
@@ -183,6 +185,7 @@ class MaildirDelivery:
         file: int | None,
         sizes: Sizes | None = None,
         source: MaildirDelivery | None = None,
+        info: str = "",
     ) -> None:
         """A file that is in tmp/.
 
@@ -193,6 +196,7 @@ class MaildirDelivery:
             file: its descriptor, ours from now on; None for a second name.
             sizes: of what it holds already.
             source: the delivery of the first name.
+            info: what is known of it beside its sizes, `:2,S`; it is for cur/ then.
         """
         self._disk = disk
         self._maildir = maildir
@@ -200,6 +204,7 @@ class MaildirDelivery:
         self._file = file
         self._sizes = sizes or Sizes()
         self._source = source
+        self._info = info
         self._is_in_tmp = True
         self._published = ""
         self.sync_error: OSError | None = None
@@ -239,6 +244,26 @@ class MaildirDelivery:
             self._disk.copy(message.file, message.lead.stored, message.size, self._file)
         self._sizes = Sizes(fields).before(message.sizes)
 
+    def append(self, piece: bytes) -> None:
+        """Put octets behind those that are there.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        if self._file is None:
+            raise ValueError("written after sync()")
+        self._disk.write(self._file, piece)
+        self._sizes.add(piece)
+
+    def date(self, seconds: float) -> None:
+        """Set the time that readers take for that of its arrival.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        if self._file is not None:
+            self._disk.date(self._file, seconds)
+
     def sync(self) -> None:
         """fsync the file; a second name is as durable as the first, which comes before it.
 
@@ -273,7 +298,7 @@ class MaildirDelivery:
         Raises:
             OSError: the disk refuses.
         """
-        name = f"{self._name},{self._sizes}"
+        name = f"{self._name},{self._sizes}{self._info}"
         self._disk.rename(self._name, self._maildir.tmp, name, self._maildir.new)
         self._is_in_tmp = False
         self._published = name

@@ -69,7 +69,8 @@ class TestMailboxes:
         for folder in ("example.org/alice", "xn--bcher-kva.example/bob"):
             assert {path.name for path in (root / folder).iterdir()} == {"tmp", "new", "cur"}
             assert (root / folder).stat().st_mode & 0o777 == 0o700
-        assert lmtpd("mailbox", "list", *store).stdout.split() == [
+        listed = lmtpd("mailbox", "list", *store).stdout.splitlines()
+        assert [line.split()[0] for line in listed] == [
             "alice@example.org",
             "bob@xn--bcher-kva.example",
         ]

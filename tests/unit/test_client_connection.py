@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
 from collections.abc import Iterator
@@ -133,6 +134,7 @@ def test_silence_has_an_end() -> None:
         with pytest.raises(TimeoutError):
             connection.perform(steps())
         assert connection.received() is None
+        assert connection.tls_told() == ""
         assert connection.fileno() > 0
         connection.send_end()
 
@@ -222,6 +224,7 @@ class TestTls:
 
         with server(serve) as target, Connection(target, Tls(TlsMode.IMPLICIT)) as connection:
             assert connection.received() is None
+            assert re.fullmatch(r"TLSv1\.\d \S+ \(\d+ bits\)", connection.tls_told())
             connection.send(b"?")
             assert connection.receive(PATIENCE_S) == b"!"
             connection.send_end()

@@ -91,6 +91,7 @@ def calls(home: Path, root: int, file: int) -> dict[str, tuple[object, ...]]:
         "names": (root,),
         "write": (file, b"x"),
         "copy": (file, 0, 1, file),
+        "date": (file, 1.0),
         "sync": (file,),
         "sync_filesystem": (file,),
         "can_sync_filesystem": (file,),

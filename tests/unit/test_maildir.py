@@ -227,6 +227,27 @@ def test_nothing_is_written_behind_the_fsync(store: MaildirStore) -> None:
         delivery.sync()
         with pytest.raises(ValueError, match="sync"):
             delivery.write(b"", message(store, b"late"))
+        with pytest.raises(ValueError, match="sync"):
+            delivery.append(b"late")
+        delivery.date(1.0)  # nothing that counts
+        publish(delivery)
+    assert delivery.name.endswith(",S=0,W=0")
+
+
+def test_in_pieces_with_a_date_and_flags(store: MaildirStore, tmp_path: Path) -> None:
+    with closing(store.begin(AT, ID)) as first:
+        made = first._maildir
+        name = store.name(ID)
+        file = first._disk.create(name, made.tmp)
+        with closing(MaildirDelivery(first._disk, made, name, file, info=":2,S")) as delivery:
+            for piece in (b"a\r", b"\nb", b"\n"):
+                delivery.append(piece)
+            delivery.date(1_600_000_000.5)
+            delivery.sync()
+            assert publish(delivery) == f"{name},S=5,W=6:2,S"
+    found = tmp_path / PLACE / "new" / delivery.name
+    assert found.read_bytes() == b"a\r\nb\n"
+    assert found.stat().st_mtime == 1_600_000_000.5
 
 
 def test_what_was_delivered(store: MaildirStore, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_lost_connection_is_told_to_the_log(
 
 def test_a_peer_that_does_not_read(settings: dict[str, str], log: io.StringIO) -> None:
     class Deaf(Line):
-        def recv(self) -> bytes:
+        def recv(self, _: float) -> bytes:
             self._is_deaf = True
             return super().recv()
 
