@@ -21,9 +21,9 @@ _WIDTH = 78
 _SIGNS = str.maketrans({"\\": r"\e", "-": r"\-", "'": r"\(aq", "^": r"\(ha", "~": r"\(ti"})
 
 _EXIT_STATUS = """\
-Those of sysexits.h: 0 all is well, 64 wrong usage, 67 no such recipient, 69 no server runs, 71 the
-port cannot be had, 73 a file cannot be made, 75 not just now, 77 refused, or not your server, 78
-configuration."""
+Those of sysexits.h: 0 all is well, 64 wrong usage, 67 no such recipient, 69 no server runs, 70 a
+fault of lmtpd, 71 the port cannot be had, 73 a file cannot be made, 75 not just now, 77 refused,
+or not your server, 78 configuration."""
 
 _SIGNALS = """\
 SIGTERM lets running transactions end, for `lmtp-drain-timeout` at most, tells idle clients 421,
