@@ -141,9 +141,11 @@ def _options(parser: argparse.ArgumentParser, told: set[str]) -> Iterator[str]:
 
 def _text(text: str) -> Iterator[str]:
     """A paragraph, to be filled by the reader's formatter."""
-    for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
+    # Marked before it is wrapped: what stands between two backticks may go over a line's end.
+    marked = _troff(text)
+    for line in textwrap.wrap(marked, _WIDTH, break_long_words=False, break_on_hyphens=False):
         # A line that begins so would be a request.
-        yield re.sub(r"^(?=[.])", r"\\&", _troff(line))
+        yield re.sub(r"^(?=[.])", r"\\&", line)
 
 
 def _verbatim(text: str) -> Iterator[str]:
