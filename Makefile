@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test mta lint docs bench clean
+.PHONY: run test mta lint docs docs-site bench clean
 
 # Serves on 127.0.0.1:11200 with the mailbox alice@example.org; ARGS are for lmtpd.
 run: $(VENV)/run.stamp
@@ -29,6 +29,11 @@ lint: $(VENV)/test.stamp
 docs: $(VENV)/run.stamp
 	$(BIN)/python docs/tables.py
 
+# The documentation as a site in build/site.
+docs-site: $(VENV)/run.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet -f docs/mkdocs.yml
+
 # Real MTAs only, and the table of tests/mta/README.md from this run; as root.
 mta: $(VENV)/test.stamp
 	MTA_TABLE=tests/mta/README.md $(BIN)/python -m pytest tests/mta
@@ -47,7 +52,7 @@ $(VENV)/run.stamp: requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/test.stamp: tests/requirements.txt $(VENV)/run.stamp
+$(VENV)/test.stamp: tests/requirements.txt docs/requirements.txt $(VENV)/run.stamp
 	@echo "installing what the tests need into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@

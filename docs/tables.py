@@ -1,7 +1,7 @@
 """Prints the tables of the documentation from the code, so that they cannot be wrong.
 
-`make docs` writes docs/CONFIG.md, docs/REPLIES.md, the settings in README.md, the verdicts in
-docs/HOOKS.md and the lines for each MTA in docs/mta/; a test compares.
+`make docs` writes docs/CONFIG.md, docs/REPLIES.md, docs/man/, the settings in README.md, the
+verdicts in docs/HOOKS.md and the lines for each MTA in docs/mta/; a test compares.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
+from docs import manual  # noqa: E402
 from lmtpd import recipes  # noqa: E402
 from lmtpd.config import FILE_FORMAT  # noqa: E402
 from lmtpd.protocol import replies  # noqa: E402
@@ -86,6 +87,8 @@ def pages() -> dict[Path, str]:
     return {
         PROJECT / "docs" / "CONFIG.md": config_page(),
         PROJECT / "docs" / "REPLIES.md": replies_page(),
+        PROJECT / "docs" / "man" / "lmtpd.8": manual.lmtpd_page(),
+        PROJECT / "docs" / "man" / "lmtpd.conf.5": manual.settings_page(),
         hooks: hooks_page(hooks.read_text("utf-8")),
         start: mta_page(readme(start.read_text("utf-8")), "postfix"),
         **{path: mta_page(path.read_text("utf-8"), path.stem) for path in _mta_pages()},

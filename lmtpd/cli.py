@@ -1,4 +1,4 @@
-"""The command line: serve, check-config, check-recipient, cert, setup, and those of `tools/`.
+"""The command line: serve, the commands beside it, those of `tools/`; an option for each setting.
 
 Exit codes are those of sysexits.h; what is wrong goes to standard error, a line for each fault.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import __version__, config, recipes, try_it, values
+from . import __version__, completion, config, recipes, try_it, values
 from .config import Config, ConfigError
 from .failures import DeliveryError, told
 from .log import Log, open_log
@@ -81,7 +81,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
-    options = vars(_parser().parse_args(arguments))
+    parser = command_line()
+    options = vars(parser.parse_args(arguments))
+    if "shell" in options:  # before the settings are read: they may be wrong, and no matter
+        return _completion(parser, options["shell"])
     file = options.get("config")
     given = {row.key: options[row.attribute] for row in _rows() if row.attribute in options}
     run: Callable[..., int] = options.get("run", _serve)
@@ -106,7 +109,8 @@ def _rows() -> tuple[config.Setting, ...]:
     return Config.settings()
 
 
-def _parser() -> _Parser:
+def command_line() -> argparse.ArgumentParser:
+    """The parser: all commands but the bridge, and an option for each setting."""
     parser = _Parser(
         "lmtpd",
         usage="%(prog)s [COMMAND] [--config FILE] [--SETTING VALUE ...]",
@@ -142,6 +146,12 @@ def _parser() -> _Parser:
     )
     setup = commands.add_parser("setup", help="print the lines by which an MTA delivers here")
     setup.add_argument("address", nargs=1, choices=recipes.RECIPES, metavar="MTA")
+    shells = commands.add_parser(
+        "completion",
+        usage=f"%(prog)s {'|'.join(completion.SHELLS)}",
+        help="print the script that completes lmtpd in a shell",
+    )
+    shells.add_argument("shell", choices=completion.SHELLS)
     for command, run, addresses in (
         (serve, _serve, ""),
         (check, _check_config, ""),
@@ -414,6 +424,11 @@ def _setup(settings: Config, mta: list[str]) -> int:
         tell(recipes.lines(mta[0], settings).rstrip("\n"))
     except recipes.RecipeError as error:
         raise CommandError(os.EX_CONFIG, str(error)) from error
+    return os.EX_OK
+
+
+def _completion(parser: argparse.ArgumentParser, shell: str) -> int:
+    tell(completion.script(shell, completion.levels(parser)).rstrip("\n"))
     return os.EX_OK
 
 

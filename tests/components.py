@@ -146,6 +146,24 @@ COMPONENTS = {
         programs=("gcc",),
         files=("/usr/include/openssl/ssl.h",),
     ),
+    "debian": Component(
+        # What builds the Debian package and judges it.
+        packages=("dpkg-dev", "debhelper", "dh-virtualenv", "python3-venv", "lintian"),
+        programs=("dpkg-buildpackage", "dh", "dh_virtualenv", "lintian"),
+    ),
+    "clean-root": Component(
+        # A Debian of its own, from the sources of packages that this machine has.
+        packages=("mmdebstrap", "iproute2"),
+        programs=("mmdebstrap", "ip"),
+    ),
+    "pipx": Component(packages=("pipx", "python3-venv"), programs=("pipx",)),
+    "bash": Component(packages=("bash",), programs=("bash",)),
+    "zsh": Component(packages=("zsh",), programs=("zsh",)),
+    "fish": Component(packages=("fish",), programs=("fish",)),
+    "man": Component(
+        packages=("groff-base", "mandoc"),
+        programs=("groff", "mandoc"),
+    ),
     "exim": Download(packages=("exim4-daemon-light",)),
     "opensmtpd": Download(packages=("opensmtpd",)),
     # m4 makes sendmail.cf from the lines of the documentation, with what sendmail-cf holds.

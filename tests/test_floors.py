@@ -48,6 +48,7 @@ FLOORS = {
         "shipped",
         "bridge",
         "cli",
+        "completion",
         "self_signed",
         "try_it",
         "stall",

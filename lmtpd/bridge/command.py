@@ -40,7 +40,7 @@ docs/BRIDGE.md: exit codes, and how each MTA is set up.
 
 _SERVER = ["to=", "tls=", "ca-path=", "tls-name="]
 # Short and long options of each shape. sendmail's -i and -o mean nothing here.
-_SHAPES = {
+SHAPES = {
     "lmtp": ("", _SERVER),
     "qmail": ("", [*_SERVER, "recipient="]),
     "qmail-local": ("", [*_SERVER, "recipient="]),
@@ -70,9 +70,9 @@ def lmtp() -> int:
 
 
 def _run(shape: str, arguments: Sequence[str]) -> int:
-    if shape not in _SHAPES:
-        raise ValueError(f"{shape!r} is none of {', '.join(_SHAPES)}")
-    short, long = _SHAPES[shape]
+    if shape not in SHAPES:
+        raise ValueError(f"{shape!r} is none of {', '.join(SHAPES)}")
+    short, long = SHAPES[shape]
     options, rest = getopt.getopt(list(arguments), short, long)
     from .call import Call
 

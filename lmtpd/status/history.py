@@ -13,7 +13,7 @@ SLOT_SECONDS = 10
 SLOTS = 360
 MOST_RECENT = 50
 MOST_REFUSED = 10
-_REFUSED_IN_A_SLOT = 500
+_REFUSED_IN_A_SLOT = 1000
 _LATENCIES = ("delivery", "verification", "disk")
 
 

@@ -87,7 +87,9 @@ def target_of(settings: Config, server: str | None) -> Target:
         CommandError: the text names none.
     """
     if server is None:
-        host = settings.lmtp_bind_addr
+        host, path = settings.lmtp_bind_addr, settings.lmtp_socket_path
+        if not host and path:
+            return Target(str(path))
         return Target(_ANY_ADDRESS.get(host, host), settings.lmtp_port)
     try:
         return Target.parse(server.removeprefix("unix:"))

@@ -19,7 +19,7 @@ _HEAD = """\
 # Real MTAs
 
 Each check is written once and made with every MTA that can do what it is about. The MTAs are
-configured with the lines of their pages in [docs/mta/](../../docs/mta/), and run side by side, each
+configured with the lines of their pages in `docs/mta/`, and run side by side, each
 in a throw-away machine (`tests/support/sandbox.py`) or below a folder of its own (Postfix);
 `make mta` makes the checks and writes this table.
 

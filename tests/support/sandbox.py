@@ -2,8 +2,9 @@
 
 Promises: what happens in it changes nothing outside. It has mount, process, host name and IPC
 namespaces of its own, and an overlay of the root file system whose upper layer is memory; only
-loopback ports are shared. It ends with its `with` block, with every process in it, and with us, be
-it by SIGKILL: its first process reads a pipe that we hold.
+loopback ports are shared, unless it is made from a root file system of its own. It ends with its
+`with` block, with every process in it, and with us, be it by SIGKILL: its first process reads a
+pipe that we hold.
 
 No mail leaves it: its resolver is a loopback address where nobody answers.
 """
@@ -29,9 +30,12 @@ _TIMEOUT_S = 60.0
 # system of the lower one is refused, as is a lower layer that another mount lies in.
 _SETUP = """\
 set -e
+if [ "$3" != / ]; then
+    ip link set lo up
+fi
 mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
-mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root
+mount -t overlay -o lowerdir="$3",upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root
 cd /mnt/root
 mount -t proc proc proc
 mount -t tmpfs -o mode=755 tmpfs dev
@@ -79,7 +83,9 @@ class Sandbox:
 
     `users` are lines of passwd(5); root and nobody are there. A user's group is one of `groups`,
     lines of group(5). `lmtp_folder` is /run/lmtpd in it: a socket cannot be reached through an
-    overlay. Entering it raises NoSandboxError where the system does not let us have one.
+    overlay. `base` is another machine's root file system: its accounts are as they are there, and
+    its loopback is its own. Entering it raises NoSandboxError where the system does not let us
+    have one.
     """
 
     def __init__(
@@ -88,21 +94,25 @@ class Sandbox:
         users: str = "",
         groups: str = "",
         lmtp_folder: Path | None = None,
+        base: Path = Path("/"),
     ) -> None:
-        self._arguments = [HOST_NAME, str(lmtp_folder or "")]
+        self._arguments = [HOST_NAME, str(lmtp_folder or ""), str(base)]
+        self._network = [] if base == Path("/") else ["--net"]
         self._packages = packages
         self._programs: list[subprocess.Popen[bytes]] = []
         self._files = {
-            "etc/passwd": "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n" + users,
-            "etc/group": "root:x:0:\nmail:x:8:\nnogroup:x:65534:\n" + groups,
             "etc/hostname": f"{HOST_NAME}\n",
             "etc/hosts": f"127.0.0.1 {HOST_NAME} localhost\n",
             "etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
         }
+        if base == Path("/"):
+            nobody = "nobody:x:65534:65534::/:/bin/false\n"
+            self._files["etc/passwd"] = f"root:x:0:0::/root:/bin/sh\n{nobody}{users}"
+            self._files["etc/group"] = f"root:x:0:\nmail:x:8:\nnogroup:x:65534:\n{groups}"
 
     def __enter__(self) -> Sandbox:
         self._first = subprocess.Popen(
-            [*_NAMESPACES, "sh", "-c", _SETUP, "sh", *self._arguments],
+            [*_NAMESPACES, *self._network, "--", "sh", "-c", _SETUP, "sh", *self._arguments],
             env=_ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -182,7 +192,7 @@ class Sandbox:
 
     def enter(self, *command: str) -> list[str]:
         """A command that runs this one in it."""
-        return ["nsenter", f"--target={self._pid}", *_ENTERED, *command]
+        return ["nsenter", f"--target={self._pid}", *self._network, *_ENTERED, *command]
 
     def _wait_until_ready(self) -> None:
         assert self._first.stdin is not None
@@ -205,7 +215,7 @@ class Sandbox:
 
 _NAMESPACES = (
     *("unshare", "--mount", "--pid", "--uts", "--ipc", "--propagation", "private"),
-    *("--fork", "--kill-child", "--"),
+    *("--fork", "--kill-child"),
 )
 # Not nsenter's own --wd: it means the directory outside.
 _ENTERED = ("--mount", "--pid", "--uts", "--ipc", "--root", "--", "env", "--chdir=/")

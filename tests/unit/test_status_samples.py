@@ -145,7 +145,7 @@ def test_the_last_events_are_in_their_order(samples: Samples) -> None:
 
 
 def test_the_most_refused_of_the_hour(samples: Samples, clock: Clock) -> None:
-    samples.take(sample(refused={f"{number}@x.org": number for number in range(1, 700)}))
+    samples.take(sample(refused={f"{number}@x.org": number for number in range(1, 1500)}))
     clock.now += SLOT_SECONDS
     samples.take(sample(refused={"1@x.org": 10_000}))
     told: Any = samples.told()["most_refused"]
