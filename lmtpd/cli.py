@@ -179,11 +179,12 @@ def _serve(settings: Config, _: list[str]) -> int:
     from .delivery.duplicates import Unconfirmed
     from .server import rendezvous
     from .server.balance import Balance
+    from .server.confinement import confine_parent
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
 
     log = Log(sys.stderr)
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *confine_parent(settings)):
         log.line("warning", text=warning)
 
     shared = Balance(settings.lmtp_workers), Unconfirmed()
@@ -247,8 +248,9 @@ def _check_config(settings: Config, _: list[str]) -> int:
     from . import wiring
     from .server.tls import certificates_for
 
-    wiring.verifier(settings, wiring.tree(settings), _asking())
     certificates = certificates_for(settings)
+    _become_worker(settings)
+    wiring.verifier(settings, wiring.tree(settings), _asking())
     for warning in (*settings.warnings, *(certificates.warnings() if certificates else ())):
         _warn(f"warning: {warning}")
     _tell("the configuration is sound")
@@ -262,6 +264,9 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
         hint = "Try lmtpd check-recipient --help."
         raise CommandError(os.EX_USAGE, f"check-recipient: whom? ADDRESS is missing\n{hint}")
 
+    addresses = [_address(settings, text) for text in texts]
+    recalled = [_recalled(settings, address) for address in addresses]  # the server obeys root
+    _become_worker(settings)
     walk: list[str] = []
     chain = wiring.verifier(
         settings,
@@ -270,8 +275,7 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
         lambda hook: _WatchedHook(hook, walk.append),
     )
     code = os.EX_OK
-    for text in texts:
-        address = _address(settings, text)
+    for address, remembered in zip(addresses, recalled, strict=True):
         verdict = chain.verify(address, RcptContext(Peer("")))
         _tell(str(verdict.reply().about(address)))
         while walk:
@@ -280,7 +284,7 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
             _tell(f"  delivered to mailbox {mailbox} in {_folder(settings, mailbox)}")
         if verdict.reason:
             _tell(f"  because of {verdict.reason}")
-        for line in _recalled(settings, address):
+        for line in remembered:
             _tell(f"  {line}")
         code = code or _EXIT_BY_VERDICT[verdict.kind]
     return code
@@ -333,6 +337,7 @@ def _flush_and_check(settings: Config, texts: list[str]) -> int:
 def _mailbox_add(settings: Config, texts: list[str]) -> int:
     from . import wiring
 
+    _become_worker(settings)
     store = wiring.store(settings, wiring.tree(settings))
     rules = AddressRules(is_case_sensitive=settings.lmtp_case_sensitive)
     for text in texts:
@@ -412,6 +417,19 @@ class _WatchedHook:
         said = str(verdict) if verdict else "no opinion"
         self._tell(f"hook {self._hook.name} on {address}: {said} ({by}, {took_ms:.1f} ms)")
         return verdict
+
+
+def _become_worker(settings: Config) -> None:
+    """What hooks do and mailboxes belong to shall be as in the server: no command does it as root.
+
+    Raises:
+        ConfigError: it cannot be done.
+    """
+    from .environment import scrub
+    from .server.confinement import become_worker
+
+    scrub(os.environ, settings.lmtp_environment)
+    become_worker(settings)
 
 
 def _asking() -> Process:

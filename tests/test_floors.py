@@ -16,9 +16,20 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lmtpd"
 
 FLOORS = {
     0: ("protocol",),
-    1: ("failures", "file_mark", "trust", "dns", "hostname", "client"),
+    1: ("failures", "file_mark", "trust", "dns", "hostname", "environment", "client"),
     2: ("recipients", "delivery"),
-    3: ("config", "settings", "values", "mask", "checks", "recipes", "log", "services", "session"),
+    3: (
+        "config",
+        "settings",
+        "values",
+        "mask",
+        "account",
+        "checks",
+        "recipes",
+        "log",
+        "services",
+        "session",
+    ),
     4: ("server",),
     5: (
         "wiring",

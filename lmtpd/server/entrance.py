@@ -17,26 +17,26 @@ from ..protocol.envelope import Peer
 from ..protocol.reply import Reply
 from ..services import Services
 from ..session import Session
-from .tls import certificates_for
+from .tls import Certificates
 from .transport import SocketTransport
 
 
 class Entrance:
     """The door behind one listener."""
 
-    def __init__(self, config: Config, services: Services) -> None:
+    def __init__(
+        self, config: Config, certificates: Certificates | None, services: Services
+    ) -> None:
         """Keep what all connections of the listener share.
 
         Args:
             config: the settings of this listener.
+            certificates: of this listener; they were read when root's keys could be.
             services: for the sessions.
-
-        Raises:
-            ConfigError: certificate and key cannot be used.
         """
         self._config = config
         self._services = services
-        self.certificates = certificates_for(config)
+        self.certificates = certificates
         """What TLS uses here, if it can be had."""
 
     def admit(

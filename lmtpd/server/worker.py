@@ -31,9 +31,10 @@ from .balance import Balance
 from .channel import Channel
 from .commands import answer
 from .committer import Committer
+from .confinement import confine_worker
 from .entrance import Entrance
 from .threads import Threads
-from .tls import LOOK_S, Certificates
+from .tls import LOOK_S, Certificates, certificates_for
 from .transport import SocketTransport
 
 DISK_THREADS = 8
@@ -72,8 +73,10 @@ class Worker:
             build: makes the services out of what this process offers; its errors pass.
 
         Raises:
-            ConfigError: certificate and key cannot be used.
+            ConfigError: certificate and key cannot be used, or rights not be given up.
         """
+        certificates = certificates_for(config)
+        confine_worker(config)  # behind the keys, before hooks and before there is a thread
         self._index = index
         self._balance = balance
         self._config = config
@@ -97,7 +100,7 @@ class Worker:
                 log=log,
             )
         )
-        self._entrance = Entrance(config, self._services)
+        self._entrance = Entrance(config, certificates, self._services)
 
     def run(self, channel: Channel) -> None:
         """Get the listeners and serve until SIGTERM, or until the supervisor is gone."""

@@ -17,6 +17,7 @@ from lmtpd.settings.limits import LimitSettings
 from lmtpd.settings.listening import ListeningSettings
 from lmtpd.settings.mailboxes import MailboxSettings
 from lmtpd.settings.names import NameSettings
+from lmtpd.settings.processes import ProcessSettings
 from lmtpd.settings.protocol import ProtocolSettings
 from lmtpd.settings.recipients import RecipientSettings
 from lmtpd.settings.setting import Setting
@@ -29,6 +30,7 @@ __all__ = ["Config", "Setting"]
 @dataclass(frozen=True)
 class Config(
     # In the order of the documentation, read from the last: so dataclasses collect fields.
+    ProcessSettings,
     LimitSettings,
     ProtocolSettings,
     HookSettings,

@@ -1,0 +1,131 @@
+"""Confinement: what is taken from the parent and from each worker, in which order.
+
+    parent    environment, umask, no core, no_new_privs, all capabilities but a few
+    worker    certificates and keys are read; then the user, all capabilities, Landlock;
+              then only hooks, which are foreign code, threads, and the first octet of a peer
+
+As nginx's and Postfix's the parent stays root where it was that and `lmtp-user` is set. It reads no
+octet of a peer and loads no hook; and whoever renews a certificate or replaces a worker has to read
+a key that is root's. Its own capabilities are those in `_OF_PARENT`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..account import ids_of
+from ..config import Config, ConfigError
+from ..environment import scrub
+from ..failures import told
+from . import landlock, privileges
+from .privileges import Capability
+
+_MASK = 0o077
+_OF_PARENT = frozenset(
+    {
+        Capability.SETUID,  # to start workers, which become lmtp-user
+        Capability.SETGID,
+        Capability.SETPCAP,  # so that those can have none ever after
+        Capability.KILL,  # they are another user's then
+        Capability.NET_BIND_SERVICE,  # a port below 1024
+        Capability.DAC_OVERRIDE,  # a key or a socket in a folder that is closed to root as well
+        Capability.CHOWN,  # to give a socket away
+        Capability.FOWNER,  # to take one away that a dead server has left, and was given away
+    }
+)
+_OF_HOMES = frozenset({Capability.SETUID, Capability.SETGID})
+"""The hook passwd delivers with each user's rights; see lmtpd.delivery.rights."""
+
+
+def confine_parent(config: Config) -> Iterator[str]:
+    """Before anything is forked or bound.
+
+    Returns:
+        What cannot be done, for the operator.
+
+    Raises:
+        ConfigError: it cannot be done, and was asked for.
+    """
+    scrub(os.environ, config.lmtp_environment)
+    os.umask(_MASK)
+    try:
+        privileges.refuse_more()
+        if not _stays_root(config):
+            privileges.hold(_OF_PARENT)
+        privileges.hide_memory()
+    except OSError as error:
+        raise ConfigError([f"lmtpd cannot give up what it may do: {told(error)}"]) from error
+    if config.lmtp_sandbox == "required" and _sandbox_lacks(config):
+        raise ConfigError([f"lmtp-sandbox: required, and {_sandbox_lacks(config)}"])
+    return _shortcomings(config)
+
+
+def confine_worker(config: Config) -> None:
+    """When certificates are read, before hooks are loaded and before there is a second thread.
+
+    Raises:
+        ConfigError: it cannot be done.
+    """
+    become_worker(config)
+    if config.lmtp_sandbox == "off" or not landlock.abi():
+        return
+    try:
+        landlock.restrict(_writable(config) if not _sandbox_lacks(config) else None)
+    except OSError as error:
+        raise ConfigError([f"lmtp-sandbox: {told(error)}; it can be off"]) from error
+
+
+def become_worker(config: Config) -> None:
+    """Take the rights of a worker, for good; for commands as well that load hooks or mail.
+
+    Raises:
+        ConfigError: it cannot be done.
+    """
+    if _stays_root(config):
+        return
+    kept = _OF_HOMES if "passwd" in config.lmtp_recipient_hooks else frozenset()
+    ids = ids_of(config)
+    try:
+        if ids and os.geteuid() == 0:
+            privileges.become(ids, kept)
+        else:
+            privileges.hold(kept)
+        privileges.hide_memory()
+    except OSError as error:
+        fault = f"lmtp-user: cannot become {config.lmtp_user}: {told(error)}"
+        raise ConfigError([fault]) from error
+
+
+def _stays_root(config: Config) -> bool:
+    return os.geteuid() == 0 and config.lmtp_user is None
+
+
+def _writable(config: Config) -> Iterator[Path]:
+    yield config.lmtp_maildir_root
+    yield Path(os.devnull)
+    yield from config.lmtp_sandbox_writable
+
+
+def _sandbox_lacks(config: Config) -> str:
+    """Why writing cannot be restricted; empty if it can."""
+    version = landlock.abi()
+    if not version:
+        return "this kernel has no Landlock, or it is switched off (lsm=)"
+    if version < landlock.LEAST_ABI:
+        return "this kernel's Landlock is too old: Linux 5.19 is needed"
+    if "passwd" in config.lmtp_recipient_hooks and not config.lmtp_sandbox_writable:
+        return "the hook passwd writes in homes: name their folder in lmtp-sandbox-writable"
+    return ""
+
+
+def _shortcomings(config: Config) -> Iterator[str]:
+    ids, ours = ids_of(config), os.geteuid()
+    if _stays_root(config):
+        yield "all of lmtpd runs as root, hooks too: set lmtp-user"
+    elif ids and ours not in (0, ids.uid):
+        yield f"lmtp-user: only root could become {config.lmtp_user}; lmtpd goes on as user {ours}"
+    lacks = _sandbox_lacks(config)
+    if config.lmtp_sandbox == "auto" and lacks:
+        yield f"lmtp-sandbox: workers can write wherever their user may: {lacks}"
