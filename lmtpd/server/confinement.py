@@ -12,7 +12,7 @@ a key that is root's. Its own capabilities are those in `_OF_PARENT`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..account import ids_of
@@ -62,19 +62,40 @@ def confine_parent(config: Config) -> Iterator[str]:
     return _shortcomings(config)
 
 
-def confine_worker(config: Config) -> None:
+class Places:
+    """What may be written to. Landlock knows folders and not their names."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """As they are now; one that is not there is an OSError."""
+        self._found = {path: _identity(path) for path in paths}
+
+    def have_moved(self) -> bool:
+        """Whether a file system was mounted over one, say; it waits for the disk."""
+        return any(_leads_elsewhere(path, found) for path, found in self._found.items())
+
+
+def confine_worker(config: Config) -> Places | None:
     """When certificates are read, before hooks are loaded and before there is a second thread.
+
+    Returns:
+        Where it can write, if that is not everywhere.
 
     Raises:
         ConfigError: it cannot be done.
     """
     become_worker(config)
     if config.lmtp_sandbox == "off" or not landlock.abi():
-        return
+        return None
+    paths = (config.lmtp_maildir_root, *config.lmtp_sandbox_writable)
     try:
-        landlock.restrict(_writable(config) if not _sandbox_lacks(config) else None)
+        if _sandbox_lacks(config):
+            landlock.restrict(None)
+            return None
+        places = Places(paths)
+        landlock.restrict((*paths, Path(os.devnull)))
     except OSError as error:
         raise ConfigError([f"lmtp-sandbox: {told(error)}; it can be off"]) from error
+    return places
 
 
 def become_worker(config: Config) -> None:
@@ -102,10 +123,16 @@ def _stays_root(config: Config) -> bool:
     return os.geteuid() == 0 and config.lmtp_user is None
 
 
-def _writable(config: Config) -> Iterator[Path]:
-    yield config.lmtp_maildir_root
-    yield Path(os.devnull)
-    yield from config.lmtp_sandbox_writable
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _leads_elsewhere(path: Path, found: tuple[int, int]) -> bool:
+    try:
+        return _identity(path) != found
+    except OSError:
+        return False  # it may come back
 
 
 def _sandbox_lacks(config: Config) -> str:

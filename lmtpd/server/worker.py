@@ -31,7 +31,7 @@ from .balance import Balance
 from .channel import Channel
 from .commands import answer
 from .committer import Committer
-from .confinement import confine_worker
+from .confinement import Places, confine_worker
 from .entrance import Entrance
 from .threads import Threads
 from .tls import LOOK_S, Certificates, certificates_for
@@ -43,6 +43,7 @@ VERIFIER_THREADS = 16
 """Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
 LOOKS_IN_PATIENCE = 8
 """How often a thread that may hang is looked at."""
+LOOK_AT_PLACES_S = 2.0
 SWEEP_SECONDS = 6 * 3600
 WARN_SECONDS = 24 * 3600
 """Between two warnings of a certificate that expires."""
@@ -76,7 +77,9 @@ class Worker:
             ConfigError: certificate and key cannot be used, or rights not be given up.
         """
         certificates = certificates_for(config)
-        confine_worker(config)  # behind the keys, before hooks and before there is a thread
+        self._places = confine_worker(
+            config
+        )  # behind the keys, before hooks and before there is a thread
         self._index = index
         self._balance = balance
         self._config = config
@@ -121,6 +124,8 @@ class Worker:
             acceptor.start()
         gevent.spawn(self._watch, channel)
         gevent.spawn(self._sweep)
+        if self._places:
+            gevent.spawn(self._look_at, self._places)
         if self._entrance.certificates:
             gevent.spawn(self._refresh, self._entrance.certificates)
             gevent.spawn(self._warn, self._entrance.certificates)
@@ -207,6 +212,13 @@ class Worker:
 
     def _note(self, ignored: sys.UnraisableHookArgs) -> None:
         self._log.line("ignored", cause=ignored.exc_value and told(ignored.exc_value))
+
+    def _look_at(self, places: Places) -> None:
+        """Our successor may write where we may not: what is mounted over the store now, say."""
+        while not self._disk.run(places.have_moved):
+            gevent.sleep(LOOK_AT_PLACES_S)
+        self._log.line("store-moved", worker=self._index)
+        self._stopping.set()
 
     def _refresh(self, certificates: Certificates) -> None:
         while True:

@@ -1,7 +1,5 @@
 """Settings: as whom the processes run, and what they may do."""
 
-
-
 from __future__ import annotations
 
 from dataclasses import dataclass
