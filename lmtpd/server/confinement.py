@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from ..account import ids_of
 from ..config import Config, ConfigError
@@ -67,11 +68,32 @@ class Places:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         """As they are now; one that is not there is an OSError."""
-        self._found = {path: _identity(path) for path in paths}
+        self._found = {path: _Folder.at(path) for path in paths}
 
     def have_moved(self) -> bool:
-        """Whether a file system was mounted over one, say; it waits for the disk."""
-        return any(_leads_elsewhere(path, found) for path, found in self._found.items())
+        """Whether another file system was mounted over one, say; it waits for the disk.
+
+        One that was unmounted is waited for: until then there is nowhere to write.
+        """
+        return any(_has_moved(path, found) for path, found in self._found.items())
+
+
+class _Folder(NamedTuple):
+    identity: tuple[int, int]
+    is_mount_point: bool
+
+    @classmethod
+    def at(cls, path: Path) -> _Folder:
+        status, above = path.stat(), (path / "..").stat() if path.is_dir() else path.stat()
+        return cls((status.st_dev, status.st_ino), above.st_dev != status.st_dev)
+
+
+def _has_moved(path: Path, found: _Folder) -> bool:
+    try:
+        now = _Folder.at(path)
+    except OSError:
+        return False
+    return now.identity != found.identity and now.is_mount_point >= found.is_mount_point
 
 
 def confine_worker(config: Config) -> Places | None:
@@ -121,18 +143,6 @@ def become_worker(config: Config) -> None:
 
 def _stays_root(config: Config) -> bool:
     return os.geteuid() == 0 and config.lmtp_user is None
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def _leads_elsewhere(path: Path, found: tuple[int, int]) -> bool:
-    try:
-        return _identity(path) != found
-    except OSError:
-        return False  # it may come back
 
 
 def _sandbox_lacks(config: Config) -> str:
