@@ -69,6 +69,8 @@ class Places:
     def __init__(self, paths: Iterable[Path]) -> None:
         """As they are now; one that is not there is an OSError."""
         self._found = {path: _Folder.at(path) for path in paths}
+        # Held for ever, so that no other file system gets the same number meanwhile.
+        self._held = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in self._found]
 
     def have_moved(self) -> bool:
         """Whether another file system was mounted over one, say; it waits for the disk.
