@@ -32,7 +32,7 @@ class ProcessSettings:
         _PROCESSES,
     )
     lmtp_sandbox: str = setting(
-        "auto",
+        "off",
         values.sandbox,
         "Landlock (Linux 5.19 and later): a worker, its hooks and their programs can write below"
         " `lmtp-maildir-root` and to /dev/null only, bind no TCP port, and signal nobody but"
