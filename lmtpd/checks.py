@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from lmtpd.account import ids_of, rights_of_workers, why_unreadable
+from lmtpd.delivery.rights import Ids
 from lmtpd.hostname import is_host_name
 from lmtpd.settings import Config
 from lmtpd.trust import TrustPolicy
@@ -65,18 +67,20 @@ def _keys_lacking(config: Config) -> str:
 
 def _exposed_key(config: Config) -> str:
     """As PostgreSQL judges: ours alone, or root's and a group's to read."""
-    exposed = [str(path) for path in config.lmtp_key_path if _is_exposed_file(path)]
+    group = ids.gid if (ids := _workers(config)) else None
+    exposed = [str(path) for path in config.lmtp_key_path if _is_exposed_file(path, group)]
     if not exposed:
         return ""
     return f"{', '.join(exposed)} can be read by others: chmod 0600, or root's own and chmod 0640"
 
 
-def _is_exposed_file(path: Path) -> bool:
+def _is_exposed_file(path: Path, group: int | None) -> bool:
     try:
         info = path.stat()
     except OSError:
         return False  # said already: it cannot be read
-    return bool(info.st_mode & (0o077 if info.st_uid else 0o037))
+    may_group_read = info.st_uid == 0 or info.st_gid == group
+    return bool(info.st_mode & (0o037 if may_group_read else 0o077))
 
 
 def _versions_crossed(config: Config) -> str:
@@ -111,14 +115,68 @@ def _readable(key: str) -> Check:
     def says(config: Config) -> str:
         value = _value(config, key)
         for path in value if isinstance(value, tuple) else (value,):
-            try:
-                if isinstance(path, Path):
-                    path.open("rb").close()
-            except OSError as error:
-                return f"{path} cannot be read: {error.strerror}"
+            if isinstance(path, Path) and (why := why_unreadable(path)):
+                return f"{path} cannot be read: {why}"
         return ""
 
     return Check((key,), says)
+
+
+def _workers(config: Config) -> Ids | None:
+    """Of lmtp-user, which is said already if there is none such."""
+    try:
+        return ids_of(config)
+    except LookupError:
+        return None
+
+
+def _no_account(config: Config) -> str:
+    try:
+        ids = ids_of(config)
+    except LookupError as error:
+        return str(error)
+    return f"{config.lmtp_user} is root, who may do everything" if ids and not ids.uid else ""
+
+
+def _group_alone(config: Config) -> str:
+    alone = config.lmtp_group and not config.lmtp_user
+    return "is the group of workers that become lmtp-user: set that too" if alone else ""
+
+
+def _refused_to_workers(config: Config) -> str:
+    """What hooks read is read by lmtp-user. What certificates need is read before."""
+    with rights_of_workers(config) as are_theirs:
+        for key in _FILES if are_theirs else ():
+            path = _value(config, key)
+            if key not in _TLS_FILES and isinstance(path, Path) and (why := why_unreadable(path)):
+                return f"{config.lmtp_user} cannot read {path} ({key}): {why}"
+    return ""
+
+
+def _renewal_refused(config: Config) -> str:
+    """A certificate is read again when it is renewed, and by then we are not root any more."""
+    with rights_of_workers(config) as are_theirs:
+        paths = [*config.lmtp_cert_path, *config.lmtp_key_path, config.lmtp_ca_path]
+        refused = [str(one) for one in paths if are_theirs and one and why_unreadable(one)]
+    if not refused:
+        return ""
+    return (
+        f"the renewal of {', '.join(refused)} needs a restart, for {config.lmtp_user} cannot read"
+        f" it: give it group {config.lmtp_group or config.lmtp_user} and mode 0640"
+    )
+
+
+def _root_refused(config: Config) -> str:
+    """Messages that are too large for memory wait in a file there."""
+    with rights_of_workers(config) as are_theirs:
+        root = config.lmtp_maildir_root
+        refused = are_theirs and not os.access(root, os.W_OK | os.X_OK, effective_ids=True)
+    return f"{config.lmtp_user} may not write in {root}" if refused else ""
+
+
+def _sandbox_lacking(config: Config) -> str:
+    lacking = [str(path) for path in config.lmtp_sandbox_writable if not path.exists()]
+    return f"{', '.join(lacking)}: no such file or folder" if lacking else ""
 
 
 def _no_root(config: Config) -> str:
@@ -348,6 +406,7 @@ _FILES = (
     "lmtp-callout-ca-file",
 )
 """Settings that name a file to read."""
+_TLS_FILES = frozenset({"lmtp-cert-path", "lmtp-key-path", "lmtp-ca-path"})
 _BACK_ENDS = {
     "table": ("lmtp-recipient-table",),
     "sql": ("lmtp-sql-url", "lmtp-sql-query"),
@@ -375,6 +434,10 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-ldap-password-file", "lmtp-ldap-bind-dn"), _password_without_bind),
     Check(("lmtp-ldap-starttls", "lmtp-ldap-url"), _tls_twice),
     Check(("lmtp-maildir-root",), _no_root),
+    Check(("lmtp-user", "lmtp-group"), _no_account),
+    Check(("lmtp-group", "lmtp-user"), _group_alone),
+    Check(("lmtp-user", "lmtp-group", *_FILES), _refused_to_workers),
+    Check(("lmtp-sandbox-writable",), _sandbox_lacking),
     Check(("lmtp-verify-timeout", "lmtp-hook-timeout"), _hook_outlasts_chain),
     Check(("lmtp-memory-budget", "lmtp-workers"), _little_memory),
     Check(("lmtp-socket-path",), _socket_path_too_long),
@@ -388,7 +451,12 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-proxy-ips", "lmtp-trusted-ips"), _proxied_alone),
     Check(("lmtp-proxy-ips",), _anybody_a_proxy),
     Check(("lmtp-trusted-users",), _anybody_trusted),
-    Check(("lmtp-key-path",), _exposed_key),
+    Check(("lmtp-key-path", "lmtp-user", "lmtp-group"), _exposed_key),
+    Check(
+        ("lmtp-key-path", "lmtp-cert-path", "lmtp-ca-path", "lmtp-user", "lmtp-group"),
+        _renewal_refused,
+    ),
+    Check(("lmtp-user", "lmtp-group", "lmtp-maildir-root"), _root_refused),
     *map(_clients_not_asked, ("lmtp-ca-path", "lmtp-client-names", "lmtp-client-fingerprints")),
     *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),
     Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),

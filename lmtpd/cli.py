@@ -188,17 +188,19 @@ def _serve(settings: Config, _: list[str]) -> int:
     from .server.activation import handed_over
     from .server.census import Census
     from .server.companion import Companion
+    from .server.confinement import confine_parent
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
 
+    # Both read what is scrubbed from the environment then.
     log = open_log(settings.lmtp_log_target, settings.lmtp_log_format, os.environ)
-    for warning in settings.warnings:
-        log.line("warning", text=warning)
-
     try:
         handed = handed_over(os.environ)
     except BindError as error:
         raise CommandError(os.EX_OSERR, f"systemd's sockets: {error}") from error
+    for warning in (*settings.warnings, *confine_parent(settings)):
+        log.line("warning", text=warning)
+
     shared = Census(settings.lmtp_workers), Unconfirmed()
     ends = _feed() if settings.lmtp_status_addr else None
 
@@ -209,10 +211,12 @@ def _serve(settings: Config, _: list[str]) -> int:
 
     def tell_status() -> None:
         from . import wiring
+        from .server.confinement import become_worker
         from .status import process
 
         for _, listener in handed:
             listener.close()
+        become_worker(settings)
         if ends:
             ends[1].close()
             process.run(settings, wiring.tree(settings), ends[0], log.line)
@@ -288,11 +292,13 @@ def _work(
 
 def _check_config(settings: Config, _: list[str]) -> int:
     from . import wiring
+    from .server.confinement import act_as_worker
     from .server.tls import certificates_of
 
+    certificates = {*filter(None, certificates_of(settings.listeners))}
+    act_as_worker(settings)
     wiring.verifier(settings, wiring.tree(settings), _asking())
-    found = {*filter(None, certificates_of(settings.listeners))}
-    of_certificates = (warning for certificates in found for warning in certificates.warnings())
+    of_certificates = (warning for each in certificates for warning in each.warnings())
     unresolved = (warning for each in settings.listeners for warning in _unresolved(each))
     for warning in dict.fromkeys((*settings.warnings, *of_certificates, *unresolved)):
         warn(f"warning: {warning}")
@@ -324,11 +330,15 @@ def _unresolved(settings: Config) -> list[str]:
 
 def _check_recipient(settings: Config, texts: list[str]) -> int:
     from . import wiring
+    from .server.confinement import act_as_worker
 
     if not texts:
         hint = "Try lmtpd check-recipient --help."
         raise CommandError(os.EX_USAGE, f"check-recipient: whom? ADDRESS is missing\n{hint}")
 
+    addresses = [address_of(settings, text) for text in texts]
+    recalled = [_recalled(settings, address) for address in addresses]  # the server obeys root
+    act_as_worker(settings)
     walk: list[str] = []
     chain = wiring.verifier(
         settings,
@@ -337,8 +347,7 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
         lambda hook: _WatchedHook(hook, walk.append),
     )
     code = os.EX_OK
-    for text in texts:
-        address = address_of(settings, text)
+    for address, remembered in zip(addresses, recalled, strict=True):
         verdict = chain.verify(address, RcptContext(Peer("")))
         tell(str(verdict.reply().about(address)))
         while walk:
@@ -347,7 +356,7 @@ def _check_recipient(settings: Config, texts: list[str]) -> int:
             tell(f"  delivered to mailbox {mailbox} in {_folder(settings, mailbox)}")
         if verdict.reason:
             tell(f"  because of {verdict.reason}")
-        for line in _recalled(settings, address):
+        for line in remembered:
             tell(f"  {line}")
         code = code or _EXIT_BY_VERDICT[verdict.kind]
     return code

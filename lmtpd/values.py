@@ -37,6 +37,8 @@ _OCTETS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 # As SQLAlchemy reads them: a slash does not end a password, and drivers take one from the query.
 _PASSWORD = re.compile(r"//[^/?#]*:.*@|[?&]passw(?:or)?d=", re.DOTALL)
 _HOOK = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.\w+)*", re.A)
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Filling, width and precision, and no more: `{local:.1}` and `{local:_<2.2}`.
 _FORMAT_SPEC = re.compile(r"(?:[^{}/]?[<>^])?[0-9]{0,2}(?:\.[0-9]{1,2})?")
 _EXAMPLE = {"domain": "example.org", "local": "alice", "mailbox": "alice@example.org"}
@@ -240,6 +242,30 @@ def path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError(f"{text!r} is not a path")
     return Path(text)
+
+
+def account(text: str) -> str:
+    """The name of a user or a group, as useradd(8) takes it."""
+    if not _ACCOUNT.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of a user or a group")
+    return text
+
+
+def sandbox(text: str) -> str:
+    """`auto`, `required` or `off`."""
+    if text not in ("auto", "required", "off"):
+        raise ValueError(f"{text!r} is none of auto, required and off")
+    return text
+
+
+def variables(text: str) -> frozenset[str]:
+    """Names of environment variables, with semicolons between them; not set: none."""
+    parts = () if is_none(text) else text.split(";")
+    names = frozenset(filter(None, (part.strip() for part in parts)))
+    wrong = sorted(name for name in names if not _VARIABLE.fullmatch(name))
+    if wrong:
+        raise ValueError(f"{'; '.join(map(repr, wrong))} is not the name of a variable")
+    return names
 
 
 def paths(text: str) -> tuple[Path, ...]:

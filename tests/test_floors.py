@@ -18,6 +18,7 @@ FLOORS = {
     0: ("protocol",),
     1: (
         "accounts",
+        "environment",
         "failures",
         "file_mark",
         "histogram",
@@ -34,6 +35,7 @@ FLOORS = {
         "settings",
         "values",
         "mask",
+        "account",
         "checks",
         "recipes",
         "log",

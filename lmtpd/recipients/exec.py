@@ -20,6 +20,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from ..environment import of_programs
 from ..failures import told
 from ..protocol.address import Address
 from .answer import AnswerReader, question_about
@@ -131,7 +132,7 @@ class Program:
                 self._process = os.posix_spawnp(
                     command[0],
                     command,
-                    os.environ,
+                    of_programs(os.environ),
                     file_actions=[
                         (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
                         (os.POSIX_SPAWN_DUP2, theirs.fileno(), 1),

@@ -44,7 +44,7 @@ class Entrance:
         Args:
             config: the settings of this listener.
             services: for the sessions.
-            certificates: what TLS uses here, if it can be had.
+            certificates: what TLS uses here, if it can be had; they were read as root could.
             census: who is connected.
             tally: for lines of the log that may come by the thousand.
         """

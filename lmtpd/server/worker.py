@@ -36,6 +36,7 @@ from .census import Census
 from .channel import Channel
 from .commands import answer
 from .committer import Committer
+from .confinement import Places, confine_worker
 from .entrance import Entrance
 from .sampling import SAMPLE_SECONDS, Sampler
 from .tally import Tally
@@ -49,6 +50,7 @@ VERIFIER_THREADS = 16
 """Apart from the delivery's: hooks that hang must not stop mail that is on its way."""
 LOOKS_IN_PATIENCE = 8
 """How often a thread that may hang is looked at, and who waits for it."""
+LOOK_AT_PLACES_S = 2.0
 SWEEP_SECONDS = 6 * 3600
 WARN_SECONDS = 24 * 3600
 """Between two warnings of a certificate that expires."""
@@ -84,8 +86,11 @@ class Worker:
             feed: takes samples, if somebody serves the status.
 
         Raises:
-            ConfigError: certificate and key cannot be used.
+            ConfigError: certificate and key cannot be used, or rights not be given up.
         """
+        self._certificates = certificates_of(config.listeners)
+        # Behind the keys, before hooks and before there is a thread.
+        self._places = confine_worker(config)
         self._index = index
         self._census = census
         self._config = config
@@ -99,7 +104,6 @@ class Worker:
         self._acceptors: list[Acceptor] = []
         self._committers: list[Committer] = []
         self._meter = Meter()
-        self._certificates = certificates_of(config.listeners)
         self._services = build(
             Runtime(
                 offload=self._disk.run,
@@ -151,6 +155,8 @@ class Worker:
         gevent.spawn(self._sweep)
         # What a reader of the log had no room for; the next line may be long in coming.
         gevent.spawn(_repeat, LOG_SECONDS, self._log.flush)
+        if self._places:
+            gevent.spawn(self._look_at, self._places)
         if self._sampler:
             gevent.spawn(_repeat, SAMPLE_SECONDS, self._sampler.send)
         for certificates in {*filter(None, self._certificates)}:
@@ -270,6 +276,13 @@ class Worker:
 
     def _note(self, ignored: sys.UnraisableHookArgs) -> None:
         self._log.line("ignored", cause=ignored.exc_value and told(ignored.exc_value))
+
+    def _look_at(self, places: Places) -> None:
+        """Our successor may write where we may not: what is mounted over the store now, say."""
+        while not self._disk.run(places.have_moved):
+            gevent.sleep(LOOK_AT_PLACES_S)
+        self._log.line("store-moved", worker=self._index)
+        self._stopping.set()
 
     def _refresh(self, certificates: Certificates) -> None:
         while True:

@@ -18,6 +18,7 @@ from lmtpd.settings.listening import ListeningSettings
 from lmtpd.settings.log import LogSettings
 from lmtpd.settings.mailboxes import MailboxSettings
 from lmtpd.settings.names import NameSettings
+from lmtpd.settings.processes import ProcessSettings
 from lmtpd.settings.protocol import ProtocolSettings
 from lmtpd.settings.recipients import RecipientSettings
 from lmtpd.settings.setting import Setting
@@ -33,6 +34,7 @@ class Config(
     # In the order of the documentation, read from the last: so dataclasses collect fields.
     StatusSettings,
     LogSettings,
+    ProcessSettings,
     LimitSettings,
     ProtocolSettings,
     HookSettings,

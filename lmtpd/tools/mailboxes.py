@@ -18,6 +18,7 @@ from ..protocol.envelope import Peer
 from ..recipients.chain import VerifierChain
 from ..recipients.process import in_thread
 from ..recipients.verdict import RcptContext
+from ..server.confinement import act_as_worker
 from ..terminal import CommandError, Progress, printable, tell, warn
 from .address import address_of
 from .spot import Naming, Spot, entered, spots, sub_folders
@@ -34,6 +35,7 @@ def add(settings: Config, texts: Sequence[str]) -> int:
         CommandError: one cannot be made.
         ConfigError: a hook cannot be had; nothing is made.
     """
+    act_as_worker(settings)
     asking = wiring.process(in_thread, threading.Event, lambda *_, **__: None)
     hooks = wiring.verifier(settings, wiring.tree(settings), asking)
     naming = Naming(settings)

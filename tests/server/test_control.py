@@ -41,7 +41,11 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
 @pytest.fixture
 def server(tmp_path: Path, backend: Backend) -> Iterator[Server]:  # noqa: ARG001 - it finds it
     """Two workers over the back-end."""
-    settings = {"lmtp_workers": 2, "lmtp_recipient_hooks": "tests.support.backend:Asking"}
+    settings = {
+        "lmtp_workers": 2,
+        "lmtp_recipient_hooks": "tests.support.backend:Asking",
+        "lmtp_environment": PORT,
+    }
     with Server(tmp_path, **settings) as running:
         wait_for(lambda: running.log.count("worker-started") == 2, _SOON_S, "two workers")
         yield running

@@ -31,7 +31,8 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
 def asking(folder: Path, hook: str = "Asking", **settings: object) -> Server:
     """A server with one worker, so that there is one memory, over the back-end."""
     hooks = f"tests.support.backend:{hook}"
-    return Server(folder, lmtp_workers=1, lmtp_recipient_hooks=hooks, **settings)
+    names: dict[str, object] = {"lmtp_recipient_hooks": hooks, "lmtp_environment": PORT}
+    return Server(folder, lmtp_workers=1, **names, **settings)
 
 
 def begun(server: Server) -> Client:

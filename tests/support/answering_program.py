@@ -34,7 +34,10 @@ class ProgramFile:
 
     @property
     def settings(self) -> dict[str, object]:
-        return {"lmtp_exec_command": f"'{self.path}' 'an argument'"}
+        return {
+            "lmtp_exec_command": f"'{self.path}' 'an argument'",
+            "lmtp_sandbox_writable": self._pids.parent,  # it writes down who it is
+        }
 
     def start(self) -> None:
         """It can be run from now on."""

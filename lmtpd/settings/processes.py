@@ -1,0 +1,58 @@
+"""Settings: as whom the processes run, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmtpd import values
+from lmtpd.settings.setting import setting
+from lmtpd.values import optional
+
+_PROCESSES = "Processes"
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """A part of Config."""
+
+    lmtp_user: str | None = setting(
+        "none",
+        optional(values.account),
+        "User that workers become, with its groups, when lmtpd is started as root: before hooks are"
+        " loaded, and behind certificates and keys, which root alone may read. The parent process"
+        " stays root, with few capabilities, to bind sockets and to replace workers. `none`:"
+        " whoever starts lmtpd.",
+        _PROCESSES,
+    )
+    lmtp_group: str | None = setting(
+        "none",
+        optional(values.account),
+        "Group of `lmtp-user` in the place of the one in its account.",
+        _PROCESSES,
+    )
+    lmtp_sandbox: str = setting(
+        "off",
+        values.sandbox,
+        "Landlock (Linux 5.19 and later): a worker, its hooks and their programs can write below"
+        " `lmtp-maildir-root` and to /dev/null only, bind no TCP port, and signal nobody but"
+        " themselves, whatever their user may do. `auto`: as far as the kernel can do it, and the"
+        " log says what it cannot. `required`: no start without it. `off`: not at all.",
+        _PROCESSES,
+    )
+    lmtp_sandbox_writable: tuple[Path, ...] = setting(
+        "none",
+        values.paths,
+        "Further folders and files, with semicolons between them, that `lmtp-sandbox` lets workers"
+        " write to: what hooks of your own need, or with the hook `passwd` the folder of homes,"
+        " without which writing is not restricted.",
+        _PROCESSES,
+    )
+    lmtp_environment: frozenset[str] = setting(
+        "none",
+        values.variables,
+        "Further variables, with semicolons between their names, that stay in the environment, for"
+        " hooks and their programs. Beside them PATH, LANG, LC_*, TZ and those that say where"
+        " certificates lie stay; all else is removed.",
+        _PROCESSES,
+    )
