@@ -120,8 +120,10 @@ def test_a_hook_writes_in_the_store_alone(folder: Path, sandbox: str) -> None:
     (folder / "curious.py").write_text(_HOOK)
     program = (
         "-c",
-        f"import sys; sys.path[:0] = ['{folder}', '{PROJECT}'];"
-         "from lmtpd.cli import main; sys.exit(main())",
+        (
+            f"import sys; sys.path[:0] = ['{folder}', '{PROJECT}'];"
+            "from lmtpd.cli import main; sys.exit(main())"
+        ),
     )
     settings = {"lmtp_recipient_hooks": "curious:Curious", "lmtp_sandbox": sandbox}
     outside = folder / "outside"
