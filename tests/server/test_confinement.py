@@ -118,11 +118,8 @@ def test_a_hook_writes_in_the_store_alone(folder: Path, sandbox: str) -> None:
     if landlock.abi() < landlock.LEAST_ABI:
         pytest.skip("this kernel has no Landlock, or one before Linux 5.19")
     (folder / "curious.py").write_text(_HOOK)
-    program = (
-        "-c",
-        f"import sys; sys.path[:0] = ['{folder}', '{PROJECT}'];"
-        + "from lmtpd.cli import main; sys.exit(main())",
-    )
+    paths = f"sys.path[:0] = ['{folder}', '{PROJECT}']"
+    program = ("-c", f"import sys; {paths}; from lmtpd.cli import main; sys.exit(main())")
     settings = {"lmtp_recipient_hooks": "curious:Curious", "lmtp_sandbox": sandbox}
     outside = folder / "outside"
     with (
