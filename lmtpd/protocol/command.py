@@ -53,6 +53,11 @@ class _Deserves(Exception):  # noqa: N818 - not an error of ours: the reply for 
         self.reply = reply
 
 
+_HTTP = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "HOST:"}
+)
+"""How the first lines of an HTTP request begin (RFC 9110 9.3)."""
+
 KNOWN_LINES = 1000
 """A command that comes again, a bare DATA or one for a busy recipient, is not read again."""
 
@@ -125,6 +130,10 @@ class CommandParser:
                 return events.Expand(*_named_address(argument))
             case "XFORWARD" if self._extensions.xforward:
                 return _xforward(argument)
+            case _ if verb in _HTTP:
+                # A web page makes the browser of somebody who may connect say what it likes: the
+                # body of its request must not be run (cross-protocol requests, ALPACA of 2021).
+                raise _Deserves(replies.NOT_HTTP)
             case _ if verb in self._plain:
                 _require(not argument, replies.BAD_SYNTAX)
                 return self._plain[verb]()

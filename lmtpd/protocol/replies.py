@@ -40,6 +40,7 @@ UNKNOWN_COMMAND = Reply(500, "5.5.1", ("Command unknown, see HELP",))
 LINE_TOO_LONG = Reply(500, "5.5.2", ("Command line is too long",))
 BARE_LINE_FEED = Reply(500, "5.5.2", ("Command lines end with CR LF, not LF alone",))
 BAD_OCTETS = Reply(500, "5.5.2", ("Command holds octets that do not belong there",))
+NOT_HTTP = Reply(421, "4.7.0", ("This is LMTP, not HTTP, closing the connection",))  # RFC 5321 3.8
 BAD_SYNTAX = Reply(501, "5.5.4", ("Syntax error in parameters, see HELP",))
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", ("Parameter not recognised",))  # RFC 5321 4.1.1.11
 LHLO_FIRST = Reply(503, "5.5.1", ("Say LHLO first",))

@@ -67,7 +67,7 @@ def test_commands(line: str, command: events.Command) -> None:
         pytest.param(" NOOP", replies.UNKNOWN_COMMAND, id="blank first"),
         pytest.param("XYZZY", replies.UNKNOWN_COMMAND, id="unknown"),
         pytest.param("AUTH PLAIN", replies.UNKNOWN_COMMAND, id="auth"),
-        pytest.param("GET / HTTP/1.1", replies.UNKNOWN_COMMAND, id="http"),
+        pytest.param("GET / HTTP/1.1", replies.NOT_HTTP, id="http"),
         pytest.param("Subject: x", replies.UNKNOWN_COMMAND, id="a header line"),
         pytest.param("__init__", replies.UNKNOWN_COMMAND, id="a name of ours"),
         pytest.param("_plain", replies.UNKNOWN_COMMAND, id="an attribute of ours"),
