@@ -262,6 +262,17 @@ def _nobody_trusted(config: Config) -> str:
     )
 
 
+def _status_for_all(config: Config) -> str:
+    if config.lmtp_status_addr is None or TrustPolicy().trusts(config.lmtp_status_addr[0]):
+        return ""
+    return "other machines may read there who writes to whom; nobody is asked for a password"
+
+
+def _status_in_the_way(config: Config) -> str:
+    is_same = config.lmtp_status_addr == (config.lmtp_bind_addr, config.lmtp_port)
+    return "is where lmtpd takes mail: it needs a port of its own" if is_same else ""
+
+
 def _nameless_machine(config: Config) -> str:
     name = socket.gethostname()
     if is_host_name(name) or config.lmtp_hostname != "localhost":
@@ -313,6 +324,7 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-verify-timeout", "lmtp-hook-timeout"), _hook_outlasts_chain),
     Check(("lmtp-memory-budget", "lmtp-workers"), _little_memory),
     Check(("lmtp-socket-path",), _socket_path_too_long),
+    Check(("lmtp-status-addr", "lmtp-bind-addr", "lmtp-port"), _status_in_the_way),
 )
 """What keeps lmtpd from starting."""
 
@@ -330,6 +342,7 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-callout-server", "lmtp-callout-starttls"), _server_in_clear),
     Check(("lmtp-callout-ca-file", "lmtp-callout-starttls"), _authority_unused),
     Check(("lmtp-fail-open-domains",), _fails_open),
+    Check(("lmtp-status-addr",), _status_for_all),
     Check(("lmtp-hostname",), _nameless_machine),
 )
 """What lmtpd says at start, and goes on."""

@@ -153,7 +153,7 @@ def _agent(
     quota = replies.MAILBOX_FULL if config.lmtp_quota_tempfail else replies.QUOTA_EXCEEDED
     return DeliveryAgent(
         mailboxes,
-        GroupCommit(CommitMode(config.lmtp_commit), meter.sync, meter.group),
+        GroupCommit(CommitMode(config.lmtp_commit), seconds=meter.sync, sizes=meter.group),
         Duplicates(mailboxes, unconfirmed, config.lmtp_repetition_window),
         config.lmtp_hostname,
         quota,

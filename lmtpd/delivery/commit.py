@@ -46,17 +46,18 @@ class GroupCommit:
     def __init__(
         self,
         mode: CommitMode = CommitMode.AUTO,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
         seconds: Histogram | None = None,
         sizes: Histogram | None = None,
-        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """One that has learnt nothing yet.
 
         Args:
             mode: which sequence, if that is fixed.
+            clock: monotonic seconds.
             seconds: counts how long each batch took.
             sizes: counts how many deliveries it had.
-            clock: monotonic seconds.
         """
         self._mode = mode
         self._took = seconds or Histogram(SECONDS)

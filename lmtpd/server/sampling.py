@@ -21,6 +21,8 @@ from ..recipients.guard import Health
 SAMPLE_SECONDS = 1.0
 MOST_REFUSED = 200
 """Addresses that a sample names."""
+LONGEST = 128 * 1024
+"""Octets of a sample: the kernel takes a little more at one time."""
 LONGEST_TEXT = 300
 """Characters of a text that a peer or a hook chose."""
 
@@ -53,8 +55,12 @@ class Sampler:
 
     def send(self) -> None:
         """A sample of now; one that finds no room, or nobody, is lost."""
+        sample = self._sample()
+        octets = json.dumps(sample).encode("ascii")
+        if len(octets) > LONGEST:
+            octets = json.dumps({**sample, "recent": [], "refused": {}}).encode("ascii")
         with suppress(OSError):
-            self._feed.send(json.dumps(self._sample()).encode("ascii"))
+            self._feed.send(octets)
 
     def _sample(self) -> dict[str, object]:
         meter = self._meter

@@ -167,6 +167,7 @@ class Supervisor:
         except BaseException as error:  # noqa: BLE001 - a fork must never return into the parent
             self._log.line("worker-failed", worker=index, cause=repr(error))
         finally:
+            self._log.flush()  # lines are gathered by now, and nothing comes after this
             os._exit(code)
 
     def _let_go(self) -> None:

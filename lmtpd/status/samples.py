@@ -79,20 +79,20 @@ class Samples:
         return added(sample["histograms"][name] for sample in self._all())
 
     def hooks(self) -> list[dict[str, Any]]:
-        """Each hook, with the sums over all workers; it is up where no worker holds it for down."""
-        hooks: dict[str, dict[str, Any]] = {}
-        for sample in (*self._ended, *(one for _, one in self.alive())):
-            for told in sample["hooks"]:
-                name = told["name"]
-                hook = hooks.setdefault(name, {**told, "asked": 0, "faults": 0, "hits": 0})
-                for count in ("asked", "faults", "hits"):
-                    hook[count] += told[count]
+        """Each hook: counts of all workers that there ever were, the rest of those that are alive.
+
+        A hook is up where no worker holds it for down.
+        """
+        hooks = {
+            one["name"]: {**one, "is_up": True, "cause": "", "down_seconds": 0.0, "remembered": 0}
+            for one in _hooks(self._all())
+        }
         for _, sample in self.alive():
             for told in sample["hooks"]:
+                hook = hooks[told["name"]]
+                hook["remembered"] += told["remembered"]
                 if not told["is_up"]:
-                    hooks[told["name"]].update(
-                        is_up=False, cause=told["cause"], down_seconds=told["down_seconds"]
-                    )
+                    hook.update({key: told[key] for key in ("is_up", "cause", "down_seconds")})
         return [*hooks.values()]
 
     def _all(self) -> list[Sample]:
@@ -116,7 +116,7 @@ def added(histograms: Iterable[Mapping[str, Any]]) -> tuple[list[int], float]:
 
 def _sum(samples: Iterable[Sample]) -> Sample:
     several = [*samples]
-    found: dict[str, Any] = {**several[-1], "recent": [], "refused": {}}
+    found: dict[str, Any] = {**several[-1], "hooks": _hooks(several), "recent": [], "refused": {}}
     for key in ("outcomes", "replies"):
         found[key] = sum((Counter(one[key]) for one in several), Counter())
     found["histograms"] = {
@@ -126,3 +126,14 @@ def _sum(samples: Iterable[Sample]) -> Sample:
         for name in found["histograms"]
     }
     return found
+
+
+def _hooks(samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Each hook once, with the sums of its counts."""
+    hooks: dict[str, dict[str, Any]] = {}
+    for sample in samples:
+        for told in sample["hooks"]:
+            hook = hooks.setdefault(told["name"], {**told, "asked": 0, "faults": 0, "hits": 0})
+            for count in ("asked", "faults", "hits"):
+                hook[count] += told[count]
+    return [*hooks.values()]

@@ -1,0 +1,274 @@
+"""The running server's status over HTTP: metrics, health, readiness, figures for the page."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.certificates import Certificate
+from tests.support.processes import accepts, free_port
+from tests.support.server import Server
+from tests.support.strict_load import Connection, message
+from tests.support.waiting import wait_for
+
+ALICE = "alice@example.org"
+_SOON_S = 20.0
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+class Status:
+    """One who asks."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_SOON_S)
+        try:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def told(self) -> dict[str, Any]:
+        status, text = self.get("/status.json")
+        assert status == 200
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def workers(self) -> list[int]:
+        """The process ids of those that deliver."""
+        return [one["pid"] for one in self.told()["workers"]]
+
+    def metric(self, sample: str, **labels: str) -> float:
+        """The sum of the samples of this name with these labels."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        found = [
+            one.value
+            for family in families
+            for one in family.samples
+            if one.name == sample and labels.items() <= one.labels.items()
+        ]
+        return sum(found) if found else -1.0
+
+
+@contextmanager
+def serving(folder: Path, **settings: object) -> Iterator[tuple[Server, Status]]:
+    port = free_port()
+    settings = {"lmtp_workers": 2, "lmtp_status_addr": f"127.0.0.1:{port}", **settings}
+    server = Server(folder, **settings)  # type: ignore[arg-type]
+    server.mailbox(ALICE)
+    with server:
+        status = Status(port)
+        wait_for(lambda: accepts(port), _SOON_S, "the status")
+        wait_for(lambda: status.get("/readyz")[0] == 200, _SOON_S, "readiness")
+        every = settings["lmtp_workers"]
+        wait_for(lambda: len(status.workers()) == every, _SOON_S, "a sample of each worker")
+        yield server, status
+
+
+def deliver(server: Server, number: int, *recipients: str) -> None:
+    with Connection(server.port, lambda: 0) as connection:
+        connection.deliver([*recipients], message(number))
+
+
+def test_the_figures_are_those_of_all_workers(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, status):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: deliver(server, number, ALICE), range(40)))
+        deliver(server, 100, "nobody@example.org")
+        wait_for(
+            lambda: status.metric("lmtpd_recipients_total", outcome="delivered") == 40,
+            _SOON_S,
+            "40 deliveries",
+        )
+        wait_for(lambda: status.told()["most_refused"], _SOON_S, "the refusal")
+        assert status.metric("lmtpd_recipients_total", outcome="refused") == 1
+        assert status.metric("lmtpd_replies_total", code="550") == 1
+        assert status.metric("lmtpd_delivery_seconds_count") == 40
+        assert status.metric("lmtpd_commit_copies_sum") == 40
+        assert status.metric("lmtpd_hook_up", hook="maildirs") == 1
+        assert status.metric("lmtpd_store_free_bytes") > 0
+        told = status.told()
+        assert sum(slot["delivered"] for slot in told["slots"]) == 40
+        assert sum(slot["refused"] for slot in told["slots"]) == 1
+        assert told["most_refused"] == [{"recipient": "nobody@example.org", "count": 1}]
+        assert told["last"][0]["event"] == "refused"
+        assert told["last"][1]["recipient"] == ALICE
+        assert 0 < told["latency"]["delivery"]["p99"] < _SOON_S
+        assert [one["index"] for one in told["workers"]] == [0, 1]
+        assert sum(one["delivered"] for one in told["workers"]) == 40
+        assert told["is_ready"]
+
+
+def test_metrics_in_both_forms_can_be_read(tmp_path: Path, certificate: Certificate) -> None:
+    tls = {"lmtp_cert_path": certificate.cert_path, "lmtp_key_path": certificate.key_path}
+    with serving(tmp_path, **tls) as (server, status):
+        deliver(server, 1, ALICE)
+        text = status.get("/metrics")[1]
+        families = {family.name for family in text_string_to_metric_families(text)}
+        open_text = status.get("/metrics", Accept=OPENMETRICS)[1]
+        assert open_text.endswith("# EOF\n")
+        open_families = {
+            family.name: family for family in openmetrics.text_string_to_metric_families(open_text)
+        }
+        assert families == {*open_families}
+        (expiry,) = open_families["lmtpd_certificate_expiry_timestamp_seconds"].samples
+        assert expiry.labels == {"file": str(certificate.cert_path)}
+        assert expiry.value > 1e9
+
+
+def test_health_is_that_of_the_workers(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, status):
+        assert status.get("/healthz") == (200, "alive\n")
+        workers = status.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: status.get("/healthz")[0] == 503, _SOON_S, "ill health")
+            assert "no worker" in status.get("/readyz")[1]
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: status.get("/healthz")[0] == 200, _SOON_S, "good health")
+
+
+def test_readiness_is_tried_on_the_disk(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, status):
+        assert [path.name for path in server.root.iterdir()] == ["example.org"]
+        server.root.rename(tmp_path / "away")
+        wait_for(lambda: status.get("/readyz")[0] == 503, _SOON_S, "a store that is not there")
+        assert "cannot be written to" in status.get("/readyz")[1]
+        assert status.told()["not_ready"]
+        (tmp_path / "away").rename(server.root)
+        wait_for(lambda: status.get("/readyz")[0] == 200, _SOON_S, "the store")
+
+
+def test_a_disk_below_its_reserve_is_not_ready(tmp_path: Path) -> None:
+    with serving(tmp_path, lmtp_disk_reserve="none") as (server, _):
+        assert server.stop() == 0
+    port = free_port()
+    settings: dict[str, Any] = {"lmtp_status_addr": f"127.0.0.1:{port}"}
+    with Server(tmp_path, **settings, lmtp_disk_reserve="1000000G"):
+        wait_for(lambda: accepts(port), _SOON_S, "the status")
+        answer = Status(port).get("/readyz")
+        assert answer[0] == 503
+        assert "lmtp-disk-reserve" in answer[1]
+
+
+def test_a_hook_that_is_down_is_told(tmp_path: Path) -> None:
+    settings = {
+        "lmtp_recipient_hooks": "maildirs;socketmap",
+        "lmtp_socketmap": f"inet:127.0.0.1:{free_port()}:users",
+        "lmtp_hook_faults": 1,
+    }
+    with serving(tmp_path, **settings) as (server, status):
+        deliver(server, 1, "nobody@example.org")
+        wait_for(lambda: status.get("/readyz")[0] == 503, _SOON_S, "a hook that is down")
+        assert "hook socketmap is down" in status.get("/readyz")[1]
+        assert status.metric("lmtpd_hook_up", hook="socketmap") == 0
+        assert status.metric("lmtpd_hook_faults_total", hook="socketmap") >= 1
+
+
+def test_what_a_killed_worker_did_is_not_forgotten(tmp_path: Path) -> None:
+    with serving(tmp_path, lmtp_workers=1) as (server, status):
+        deliver(server, 1, ALICE)
+        wait_for(
+            lambda: status.metric("lmtpd_recipients_total", outcome="delivered") == 1,
+            _SOON_S,
+            "a delivery",
+        )
+        (pid,) = status.workers()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(
+            lambda: any(one["pid"] != pid for one in status.told()["workers"]), _SOON_S, "another"
+        )
+        deliver(server, 2, ALICE)
+        wait_for(
+            lambda: status.metric("lmtpd_recipients_total", outcome="delivered") == 2,
+            _SOON_S,
+            "a delivery by another worker",
+        )
+
+
+def test_the_process_that_tells_is_replaced_and_no_mail_waits_for_it(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, status):
+        (pid,) = {*server.workers()} - {*status.workers()}
+        os.kill(pid, signal.SIGSTOP)
+        for number in range(20):
+            deliver(server, number, ALICE)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: "companion-ended name=status" in server.log, _SOON_S, "a line")
+        wait_for(lambda: accepts(status.port), _SOON_S, "its successor")
+        wait_for(
+            lambda: status.metric("lmtpd_recipients_total", outcome="delivered") == 20,
+            _SOON_S,
+            "what was done meanwhile",
+        )
+
+
+def test_it_ends_with_the_server_even_if_that_is_killed(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, status):
+        server.kill()
+        wait_for(lambda: not accepts(status.port), _SOON_S, "the end")
+        server.kill_all()
+
+
+def test_a_port_that_is_taken_stops_no_mail(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with Server(tmp_path, lmtp_status_addr=f"127.0.0.1:{port}") as server:
+            server.mailbox(ALICE)
+            wait_for(lambda: "companion-failed" in server.log, _SOON_S, "a line")
+            assert f"cannot listen on 127.0.0.1:{port}" in server.log
+            deliver(server, 1, ALICE)
+            assert len(server.messages(ALICE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:{port}", 200),
+        ("localhost:{port}", 200),
+        ("[::1]:{port}", 200),
+        ("LOCALHOST.", 200),
+        ("mail.example.org", 200),
+        ("attacker.example", 421),
+        ("attacker.example:{port}", 421),
+        ("127.0.0.1.attacker.example", 421),
+        ("", 421),
+    ],
+)
+def test_a_name_that_is_not_ours_is_not_served(host: str, status: int, tmp_path: Path) -> None:
+    """DNS rebinding: a page of another site in the administrator's browser."""
+    with serving(tmp_path, lmtp_hostname="mail.example.org") as (_, asked):
+        assert asked.get("/status.json", Host=host.format(port=asked.port))[0] == status
+
+
+def test_what_is_not_asked_for_rightly(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, status):
+        assert status.get("/nothing")[0] == 404
+        assert status.get("/../../etc/passwd")[0] == 404
+        assert status.get("/", method="POST")[0] == 501
+        assert status.get("/healthz", method="HEAD") == (200, "")
+        with socket.create_connection(("127.0.0.1", status.port)) as connection:
+            connection.sendall(b"\x16\x03\x01" + bytes(1000) + b"\r\n\r\n")
+            connection.recv(1000)
+        stalled = [socket.create_connection(("127.0.0.1", status.port)) for _ in range(50)]
+        assert status.get("/healthz")[0] == 200
+        for one in stalled:
+            one.close()
+        assert "status-failed" not in server.log
