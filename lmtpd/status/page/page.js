@@ -10,6 +10,7 @@ const PATIENCE_MS = 15000; // the server waits five seconds for a disk that hang
 const SILENT_SECONDS = 5;
 const EXPIRES_SOON_DAYS = 14;
 const FAILED_LATELY_SECONDS = 600;
+const FAILED_SHARE = 0.01; // a mailbox that is full is no reason for alarm
 const EVENTS = {
   delivered: ["✓", "delivered"],
   repeated: ["↺", "delivered before"],
@@ -81,16 +82,15 @@ function fit(parent, number, make) {
 function fill(id, rows) {
   const table = byId(id);
   const heads = [...table.tHead.rows[0].cells];
-  const has_roles = table.hasAttribute("role");
+  const hasRoles = table.hasAttribute("role");
   const body = table.tBodies[0];
   fit(body, rows.length, () => {
     const row = document.createElement("tr");
-    if (has_roles) row.setAttribute("role", "row");
+    if (hasRoles) row.setAttribute("role", "row");
     for (const head of heads) {
       const cell = row.insertCell();
       cell.className = head.className;
-      cell.dataset.label = head.textContent;
-      if (has_roles) cell.setAttribute("role", "cell");
+        if (hasRoles) cell.setAttribute("role", "cell");
       cell.append(document.createElement("bdi"), document.createElement("small"));
     }
     return row;
@@ -159,6 +159,7 @@ class Chart {
       {
         ...this.size(),
         legend: { show: false },
+        padding: [8, 8, 0, 0],
         cursor: {
           y: false,
           points: { show: false },
@@ -233,7 +234,7 @@ function hatched(colour) {
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
-function by_minute(slots) {
+function byMinute(slots) {
   const minutes = new Map();
   for (const { time, ...counts } of slots) {
     const start = Math.floor(time / 60) * 60;
@@ -248,23 +249,26 @@ function by_minute(slots) {
 
 const seen = new Map(); // trouble, without its figures: when this page first saw it
 
-// What is wrong, in words; "bad" keeps mail out, "look" does not yet.
+// What is wrong, in words.
 function troubles(data) {
-  const found = data.not_ready.map((text) => ["bad", text]);
+  const found = [...data.not_ready];
   for (const worker of data.workers) {
     if (worker.seen_seconds_ago > SILENT_SECONDS) {
       const silence = duration(worker.seen_seconds_ago);
-      found.push(["look", `worker ${worker.index} has told nothing of itself for ${silence}`]);
+      found.push(`worker ${worker.index} has told nothing of itself for ${silence}`);
     }
   }
-  const since = data.now - FAILED_LATELY_SECONDS;
-  const failed = sum(data.slots.filter((slot) => slot.time > since).map((slot) => slot.failed));
-  if (failed) found.push(["look", `${many(failed, "delivery", "deliveries")} failed in the last 10 min`]);
+  const lately = data.slots.filter((slot) => slot.time > data.now - FAILED_LATELY_SECONDS);
+  const failed = sum(lately.map((slot) => slot.failed));
+  const all = failed + sum(lately.map((slot) => slot.delivered + slot.repeated));
+  if (failed > FAILED_SHARE * all) {
+    found.push(`${count(failed)} of ${many(all, "delivery", "deliveries")} failed in the last 10 min`);
+  }
   for (const { file, not_after } of data.certificates) {
     const rest = not_after - data.now;
-    if (rest < 0) found.push(["look", `the certificate ${file} has expired`]);
+    if (rest < 0) found.push(`the certificate ${file} has expired`);
     else if (rest < EXPIRES_SOON_DAYS * 86400) {
-      found.push(["look", `the certificate ${file} expires in ${duration(rest)}`]);
+      found.push(`the certificate ${file} expires in ${duration(rest)}`);
     }
   }
   return found;
@@ -272,7 +276,7 @@ function troubles(data) {
 
 function judge(data) {
   const found = troubles(data);
-  const keys = found.map(([, text]) => text.replace(/\d+/g, "#"));
+  const keys = found.map((text) => text.replace(/\d+/g, "#"));
   for (const key of seen.keys()) if (!keys.includes(key)) seen.delete(key);
   for (const key of keys) if (!seen.has(key)) seen.set(key, data.now);
 
@@ -287,7 +291,7 @@ function judge(data) {
   const list = byId("troubles");
   list.hidden = !found.length;
   fit(list, found.length, () => document.createElement("li"));
-  found.forEach(([, text], index) => {
+  found.forEach((text, index) => {
     const since = moment(seen.get(keys[index]), data.now);
     write(list.children[index], `${text} (seen here since ${since})`);
   });
@@ -350,7 +354,7 @@ function certificate(one, now) {
   return [one.names.join(", "), expiry, one.file];
 }
 
-function show_disk(disk) {
+function showDisk(disk) {
   const share = disk && disk.size > 0 ? Math.min(1, Math.max(0, 1 - disk.free / disk.size)) : 0;
   byId("disk-bar").style.width = `${100 * share}%`;
   if (!disk) {
@@ -379,13 +383,13 @@ function show(data) {
   write(byId("host"), data.host);
   const age = duration(data.now - data.started);
   write(byId("about"), `Version ${data.version}, watched for ${age}, as of ${CLOCK.format(date(data.now))}`);
-  const minutes = by_minute(data.slots);
+  const minutes = byMinute(data.slots);
   for (const chart of charts) chart.show(minutes);
   fill("minutes", minutes.toReversed().map((one) => [
     MINUTE.format(date(one.time)), ...Object.keys(EVENTS).map((kind) => count(one[kind])),
   ]));
   fill("latency", latency(data.latency));
-  show_disk(data.disk);
+  showDisk(data.disk);
   fill("last", data.last.map((one) => outcome(one, data.now)));
   fill("most-refused", data.most_refused.map((one) => [one.recipient, count(one.count)]));
   fill("hooks", data.hooks.map(hook));
