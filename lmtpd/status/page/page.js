@@ -51,6 +51,7 @@ function octets(number) {
 }
 
 function duration(seconds) {
+  seconds = Math.max(0, seconds); // a clock may have been set back
   if (seconds < 0.0995) return `${rounded(seconds * 1000)} ms`;
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 99.5) return `${rounded(seconds)} s`;
@@ -159,7 +160,7 @@ class Chart {
       {
         ...this.size(),
         legend: { show: false },
-        padding: [8, 8, 0, 0],
+        padding: [8, 20, 0, 0],
         cursor: {
           y: false,
           points: { show: false },
