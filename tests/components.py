@@ -122,6 +122,10 @@ COMPONENTS = {
         programs=("/lib/systemd/systemd-journald", "journalctl", "systemd-cat"),
     ),
     "rsyslog": Component(packages=("rsyslog",), programs=("rsyslogd",)),
+    "chromium": Component(
+        packages=("chromium", "chromium-driver"),
+        programs=("chromium", "chromedriver"),
+    ),
     "accounts": Component(packages=("passwd",), programs=("useradd", "userdel")),
     "fuse": Component(
         # With it comes the library that the file system of the tests is written for.

@@ -7,7 +7,6 @@
 
 const PAUSE_MS = 2000;
 const PATIENCE_MS = 15000; // the server waits five seconds for a disk that hangs
-const SILENT_SECONDS = 5;
 const EXPIRES_SOON_DAYS = 14;
 const FAILED_LATELY_SECONDS = 600;
 const FAILED_SHARE = 0.01; // a mailbox that is full is no reason for alarm
@@ -253,12 +252,6 @@ const seen = new Map(); // trouble, without its figures: when this page first sa
 // What is wrong, in words.
 function troubles(data) {
   const found = [...data.not_ready];
-  for (const worker of data.workers) {
-    if (worker.seen_seconds_ago > SILENT_SECONDS) {
-      const silence = duration(worker.seen_seconds_ago);
-      found.push(`worker ${worker.index} has told nothing of itself for ${silence}`);
-    }
-  }
   const lately = data.slots.filter((slot) => slot.time > data.now - FAILED_LATELY_SECONDS);
   const failed = sum(lately.map((slot) => slot.failed));
   const all = failed + sum(lately.map((slot) => slot.delivered + slot.repeated));
