@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import Browser, chromium
+from tests.support.certificates import Certificate
 from tests.support.client import Client
 from tests.support.components import require
 from tests.support.processes import accepts, free_port
@@ -176,6 +177,19 @@ def test_workers_that_are_silent_are_told(watched: Watched) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
     watched.says("All is well", "#verdict")
+
+
+def test_certificates_are_shown(tmp_path: Path, browser: Browser, certificate: Certificate) -> None:
+    tls = {"lmtp_cert_path": certificate.cert_path, "lmtp_key_path": certificate.key_path}
+    one = Watched(tmp_path, browser, **tls)
+    one.start()
+    try:
+        one.open()
+        one.says(str(certificate.cert_path), "#certificates")
+        assert browser.console() == []
+    finally:
+        browser.open("about:blank")
+        one.server.stop()
 
 
 def test_the_charts_can_be_read_with_the_keyboard_alone(watched: Watched) -> None:

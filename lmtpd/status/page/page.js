@@ -127,7 +127,8 @@ class Chart {
     const [first, second] = this.kinds.map(([kind]) => minutes.map((one) => one[kind]));
     const data = [
       minutes.map((one) => one.time + 30),
-      first.map((number, index) => number + second[index]),
+      // None where it would peep out behind the first.
+      first.map((number, index) => (second[index] ? number + second[index] : null)),
       first,
     ];
     if (this.plot) this.plot.setData(data);
