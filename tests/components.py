@@ -121,6 +121,7 @@ COMPONENTS = {
         packages=("systemd",),
         programs=("systemd-socket-activate",),
     ),
+    "units": Component(packages=("systemd",), programs=("systemd-analyze",)),
     "slapd": Component(packages=("slapd",), programs=("slapd", "slapadd")),
     "journald": Component(
         packages=("systemd",),
