@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,21 +11,11 @@ import pytest
 from lmtpd.environment import of_programs, scrub
 from lmtpd.server import landlock
 from tests.support.client import Client
-from tests.support.components import require_root
 from tests.support.homes import deliver
+from tests.support.nobody import NOBODY, give, with_python_open
 from tests.support.server import PROJECT, Server
 
-_NOBODY = 65534
 _OF_PARENT = 0x5EB
-# Python may lie in a home that only its owner may pass through; here everybody may.
-_OPEN = """\
-mount -t tmpfs tmpfs /mnt
-mkdir /mnt/upper /mnt/work
-mount -t overlay -o lowerdir=/root,upperdir=/mnt/upper,workdir=/mnt/work overlay /root
-chmod a+x /root
-exec "$@"
-"""
-_PREFIX = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", _OPEN, "sh")
 
 
 @pytest.fixture
@@ -40,14 +28,9 @@ def folder() -> Iterator[Path]:
 
 def dropping(folder: Path, **settings: object) -> Server:
     """A server that root starts and nobody serves."""
-    require_root("only root can become another user")
-    is_closed = Path(sys.base_prefix).is_relative_to("/root")
     named: dict[str, object] = {"lmtp_user": "nobody", "lmtp_workers": 1}
-    server = Server(folder, prefix=_PREFIX if is_closed else (), **named, **settings)
-    os.chown(server.root, _NOBODY, _NOBODY)
-    server.mailbox("alice@example.org")
-    for path in server.root.rglob("*"):
-        os.chown(path, _NOBODY, _NOBODY)
+    server = Server(folder, prefix=with_python_open(), **named, **settings)
+    give(server, "alice@example.org")
     return server
 
 
@@ -64,8 +47,8 @@ def test_workers_are_nobody_and_the_parent_has_eight_capabilities(folder: Path) 
         assert len(threads) > 1, "one that delivers, at the least"
         for thread in threads:
             found = status(thread)
-            assert {*found["Uid"].split(), *found["Gid"].split()} == {str(_NOBODY)}
-            assert found["Groups"] == str(_NOBODY)
+            assert {*found["Uid"].split(), *found["Gid"].split()} == {str(NOBODY)}
+            assert found["Groups"] == str(NOBODY)
             for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
                 assert int(found[kind], 16) == 0, kind
             assert found["NoNewPrivs"] == "1"
@@ -77,7 +60,7 @@ def test_workers_are_nobody_and_the_parent_has_eight_capabilities(folder: Path) 
             limits = Path(f"/proc/{pid}/limits").read_text()
             assert "Max core file size        0                    0 " in limits
         (file,) = server.message_files("alice@example.org")
-        assert file.stat().st_uid == _NOBODY
+        assert file.stat().st_uid == NOBODY
 
 
 def test_a_key_that_root_alone_reads_is_enough_and_its_renewal_is_warned_of(
