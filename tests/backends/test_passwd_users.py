@@ -21,6 +21,7 @@ from tests.support.homes import (
     UNVERIFIED,
     Site,
     deliver,
+    dropped_server,
     root_server,
     settings,
     status_of,
@@ -46,6 +47,17 @@ def check_owned(account: Account, *, content: bytes = message("x")) -> None:
 def test_the_mail_is_the_user_s(mail_server: Server, site: Site) -> None:
     assert deliver(mail_server, site.alice.address) == [DELIVERED]
     check_owned(site.alice)
+
+
+def test_so_it_is_where_root_became_another_user(site: Site) -> None:
+    with dropped_server(site) as server:
+        assert deliver(server, site.alice.address, site.bob.address) == [DELIVERED] * 2
+        check_owned(site.alice)
+        check_owned(site.bob)
+        (worker,) = server.workers()
+        status = Path(f"/proc/{worker}/status").read_text()
+        assert f"Uid:\t{site.vmail.uid}\t" in status
+        assert "CapPrm:\t00000000000000c0\n" in status, "setuid and setgid"
 
 
 def test_a_large_message_is_a_copy(mail_server: Server, site: Site) -> None:

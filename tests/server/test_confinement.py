@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +13,7 @@ import pytest
 
 from lmtpd.environment import of_programs, scrub
 from lmtpd.server import landlock
+from tests.support.certificates import Certificate
 from tests.support.client import Client
 from tests.support.homes import deliver
 from tests.support.nobody import NOBODY, give, with_python_open
@@ -64,18 +68,91 @@ def test_workers_are_nobody_and_the_parent_has_eight_capabilities(folder: Path) 
 
 
 def test_a_key_that_root_alone_reads_is_enough_and_its_renewal_is_warned_of(
-    folder: Path, certificate: object
+    folder: Path, certificate: Certificate
 ) -> None:
     key, chain = folder / "key", folder / "chain"
     key.touch(mode=0o600)
-    key.write_bytes(certificate.key_path.read_bytes())  # type: ignore[attr-defined]
-    chain.write_bytes(certificate.cert_path.read_bytes())  # type: ignore[attr-defined]
+    key.write_bytes(certificate.key_path.read_bytes())
+    chain.write_bytes(certificate.cert_path.read_bytes())
     with (
         dropping(folder, lmtp_cert_path=chain, lmtp_key_path=key, lmtp_tls_only=True) as server,
-        Client.tcp(server.port, certificate.client_context()) as client,  # type: ignore[attr-defined]
+        Client.tcp(server.port, certificate.client_context()) as client,
     ):
         assert client.reply().code == 220
         assert f"the renewal of {key} needs a restart, for nobody cannot read it" in server.log
+
+
+def command(*arguments: object) -> tuple[int, str]:
+    """Run a command as root, with lmtp-user; its exit code, and all that it said."""
+    done = subprocess.run(
+        [*with_python_open(), sys.executable, "lmtpd.py", *map(str, arguments)],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout
+
+
+def check(root: Path, *options: object) -> tuple[int, str]:
+    """What check-config says, with a store that may be nobody's."""
+    root.mkdir(exist_ok=True)
+    named = ("--lmtp-maildir-root", root, "--lmtp-user", "nobody")
+    return command("check-config", *named, *options)
+
+
+def test_the_check_tells_of_a_table_that_only_root_reads(folder: Path) -> None:
+    table = folder / "table"
+    table.write_text("alice@example.org\n")
+    options = ("--lmtp-recipient-hooks", "table", "--lmtp-recipient-table", table)
+    table.chmod(0o600)
+    code, said = check(folder / "maildirs", *options)
+    assert code == os.EX_CONFIG
+    assert f"nobody cannot read {table} (lmtp-recipient-table)" in said
+    table.chmod(0o644)
+    assert check(folder / "maildirs", *options)[0] == 0
+
+
+def test_the_check_warns_of_a_store_that_is_not_nobodys(folder: Path) -> None:
+    root = folder / "maildirs"
+    code, said = check(root)
+    assert code == 0
+    assert f"nobody may not write in {root}" in said
+    os.chown(root, NOBODY, NOBODY)
+    assert "may not write" not in check(root)[1]
+
+
+def test_the_check_warns_of_a_key_that_will_not_be_read_again(
+    folder: Path, certificate: Certificate
+) -> None:
+    key, chain = folder / "key", folder / "chain"
+    key.touch(mode=0o600)
+    key.write_bytes(certificate.key_path.read_bytes())
+    chain.write_bytes(certificate.cert_path.read_bytes())
+    options = ("--lmtp-cert-path", chain, "--lmtp-key-path", key)
+    code, said = check(folder / "maildirs", *options)
+    assert code == 0
+    assert f"the renewal of {key} needs a restart, for nobody cannot read it" in said
+    os.chown(key, 0, NOBODY)
+    key.chmod(0o640)
+    said = check(folder / "maildirs", *options)[1]
+    assert "renewal" not in said
+    assert "exposed" not in said
+
+
+def test_a_mailbox_that_root_makes_is_nobodys(folder: Path) -> None:
+    root = folder / "maildirs"
+    root.mkdir()
+    os.chown(root, NOBODY, NOBODY)
+    named = ("--lmtp-maildir-root", root, "--lmtp-user", "nobody")
+    code, said = command("mailbox", "add", "alice@example.org", *named)
+    assert code == 0, said
+    made = sorted(root.rglob("*"))
+    assert root / "example.org" / "alice" / "new" in made
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(NOBODY, NOBODY)}
 
 
 _HOOK = """\
