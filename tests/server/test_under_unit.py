@@ -13,18 +13,17 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from lmtpd.server import landlock
+from tests.support.accounts import Accounts
 from tests.support.certificates import Certificate
 from tests.support.client import Client
 from tests.support.components import require
-from tests.support.homes import deliver
+from tests.support.homes import deliver, settings
 from tests.support.nobody import NOBODY, give, with_python_open
 from tests.support.server import PROJECT, Server
 
 _ALICE = "alice@example.org"
-_AS_NOBODY = (
-    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
-    *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
-)
+_INIT = PROJECT / "init"
+_LAUNCHER = (sys.executable, str(PROJECT / "tests/support/under_unit.py"))
 
 
 @pytest.fixture
@@ -35,12 +34,18 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def confined(folder: Path, **settings: object) -> Server:
-    """As systemd would start it."""
+def under(unit: Path, user: int, group: int, capabilities: str = "") -> tuple[str, ...]:
+    """A command that runs a program as systemd would."""
     require("units")
-    launcher, unit = PROJECT / "tests/support/under_unit.py", PROJECT / "init/lmtpd.service"
-    prefix = (*with_python_open(), *_AS_NOBODY, sys.executable, str(launcher), str(unit))
-    server = Server(folder, prefix=prefix, lmtp_workers=2, **settings)
+    ids = (f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs")
+    kept = [f"--{kind}=-all{capabilities}" for kind in ("inh-caps", "bounding-set", "ambient-caps")]
+    return (*with_python_open(), "setpriv", *ids, *kept, "--", *_LAUNCHER, str(unit))
+
+
+def confined(folder: Path, **more: object) -> Server:
+    """With the unit as it is."""
+    prefix = under(_INIT / "lmtpd.service", NOBODY, NOBODY)
+    server = Server(folder, prefix=prefix, lmtp_workers=2, **more)
     give(server, _ALICE)
     return server
 
@@ -91,6 +96,25 @@ def test_it_delivers(folder: Path, certificate: Certificate, commit: str) -> Non
         assert "worker-ended" not in server.log
         assert server.stop() == 0
     assert not (folder / "socket").exists()
+
+
+def test_it_delivers_into_homes(tmp_path: Path) -> None:
+    """With the other file beside it, which opens what that needs."""
+    unit = tmp_path / "lmtpd.service"
+    files = ("lmtpd.service", "lmtpd-homes.conf")
+    unit.write_text("".join((_INIT / name).read_text("utf-8") for name in files), "utf-8")
+    with Accounts() as accounts:
+        alice, vmail = accounts.add("a"), accounts.add("v")
+        Path(shutil.copy(unit, accounts.folder)).chmod(0o644)
+        prefix = under(accounts.folder / unit.name, vmail.uid, vmail.gid, ",+setuid,+setgid")
+        server = Server(vmail.home, prefix=prefix, **settings())
+        os.chown(server.root, vmail.uid, vmail.gid)
+        with server:
+            assert deliver(server, alice.address) == ["250 2.0.0"]
+            (file,) = alice.messages()
+            assert file.stat().st_uid == alice.uid
+            (worker,) = server.workers()
+            assert "Seccomp:\t2\n" in Path(f"/proc/{worker}/status").read_text()
 
 
 def _transaction(client: Client, subject: bytes) -> None:
