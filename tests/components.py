@@ -121,6 +121,11 @@ COMPONENTS = {
         packages=("systemd",),
         programs=("systemd-socket-activate",),
     ),
+    "sysv": Component(
+        packages=("dpkg", "util-linux", "logrotate"),
+        programs=("start-stop-daemon", "runuser", "logrotate"),
+    ),
+    "units": Component(packages=("systemd",), programs=("systemd-analyze",)),
     "slapd": Component(packages=("slapd",), programs=("slapd", "slapadd")),
     "journald": Component(
         packages=("systemd",),
@@ -171,6 +176,7 @@ COMPONENTS = {
     "exim": Download(packages=("exim4-daemon-light",)),
     "opensmtpd": Download(packages=("opensmtpd",)),
     # m4 makes sendmail.cf from the lines of the documentation, with what sendmail-cf holds.
+    "openrc": Download(packages=("openrc",)),
     "sendmail": Download(packages=("sendmail-bin", "sendmail-cf", "m4")),
 }
 

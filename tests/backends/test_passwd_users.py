@@ -21,11 +21,12 @@ from tests.support.homes import (
     UNVERIFIED,
     Site,
     deliver,
+    dropped_server,
     root_server,
     settings,
     status_of,
 )
-from tests.support.passage import passage
+from tests.support.nobody import with_python_open
 from tests.support.server import PROJECT, Server
 from tests.support.strict_load import message
 
@@ -47,6 +48,17 @@ def check_owned(account: Account, *, content: bytes = message("x")) -> None:
 def test_the_mail_is_the_user_s(mail_server: Server, site: Site) -> None:
     assert deliver(mail_server, site.alice.address) == [DELIVERED]
     check_owned(site.alice)
+
+
+def test_so_it_is_where_root_became_another_user(site: Site) -> None:
+    with dropped_server(site) as server:
+        assert deliver(server, site.alice.address, site.bob.address) == [DELIVERED] * 2
+        check_owned(site.alice)
+        check_owned(site.bob)
+        (worker,) = server.workers()
+        status = Path(f"/proc/{worker}/status").read_text()
+        assert f"Uid:\t{site.vmail.uid}\t" in status
+        assert "CapPrm:\t00000000000000c0\n" in status, "setuid and setgid"
 
 
 def test_a_large_message_is_a_copy(mail_server: Server, site: Site) -> None:
@@ -215,7 +227,7 @@ def test_without_the_capabilities_it_does_not_start(site: Site) -> None:
     ids = (f"--reuid={site.vmail.uid}", f"--regid={site.vmail.gid}", "--clear-groups")
     ended = subprocess.run(
         [
-            *passage(),
+            *with_python_open(),
             *("setpriv", *ids, f"--inh-caps={names}", f"--ambient-caps={names}", "--"),
             *(sys.executable, "lmtpd.py", "serve", "--lmtp-recipient-hooks", "passwd"),
             *("--lmtp-maildir-root", str(site.vmail.home)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,13 +13,12 @@ import pytest
 
 from lmtpd.environment import of_programs, scrub
 from lmtpd.server import landlock
+from tests.support.certificates import Certificate
 from tests.support.client import Client
-from tests.support.components import require_root
 from tests.support.homes import deliver
-from tests.support.passage import passage
+from tests.support.nobody import NOBODY, give, with_python_open
 from tests.support.server import PROJECT, Server
 
-_NOBODY = 65534
 _OF_PARENT = 0x5EB
 
 
@@ -31,13 +32,9 @@ def folder() -> Iterator[Path]:
 
 def dropping(folder: Path, **settings: object) -> Server:
     """A server that root starts and nobody serves."""
-    require_root("only root can become another user")
     named: dict[str, object] = {"lmtp_user": "nobody", "lmtp_workers": 1}
-    server = Server(folder, prefix=passage(), **named, **settings)
-    os.chown(server.root, _NOBODY, _NOBODY)
-    server.mailbox("alice@example.org")
-    for path in server.root.rglob("*"):
-        os.chown(path, _NOBODY, _NOBODY)
+    server = Server(folder, prefix=with_python_open(), **named, **settings)
+    give(server, "alice@example.org")
     return server
 
 
@@ -54,8 +51,8 @@ def test_workers_are_nobody_and_the_parent_has_eight_capabilities(folder: Path) 
         assert len(threads) > 1, "one that delivers, at the least"
         for thread in threads:
             found = status(thread)
-            assert {*found["Uid"].split(), *found["Gid"].split()} == {str(_NOBODY)}
-            assert found["Groups"] == str(_NOBODY)
+            assert {*found["Uid"].split(), *found["Gid"].split()} == {str(NOBODY)}
+            assert found["Groups"] == str(NOBODY)
             for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
                 assert int(found[kind], 16) == 0, kind
             assert found["NoNewPrivs"] == "1"
@@ -67,22 +64,95 @@ def test_workers_are_nobody_and_the_parent_has_eight_capabilities(folder: Path) 
             limits = Path(f"/proc/{pid}/limits").read_text()
             assert "Max core file size        0                    0 " in limits
         (file,) = server.message_files("alice@example.org")
-        assert file.stat().st_uid == _NOBODY
+        assert file.stat().st_uid == NOBODY
 
 
 def test_a_key_that_root_alone_reads_is_enough_and_its_renewal_is_warned_of(
-    folder: Path, certificate: object
+    folder: Path, certificate: Certificate
 ) -> None:
     key, chain = folder / "key", folder / "chain"
     key.touch(mode=0o600)
-    key.write_bytes(certificate.key_path.read_bytes())  # type: ignore[attr-defined]
-    chain.write_bytes(certificate.cert_path.read_bytes())  # type: ignore[attr-defined]
+    key.write_bytes(certificate.key_path.read_bytes())
+    chain.write_bytes(certificate.cert_path.read_bytes())
     with (
         dropping(folder, lmtp_cert_path=chain, lmtp_key_path=key, lmtp_tls_only=True) as server,
-        Client.tcp(server.port, certificate.client_context()) as client,  # type: ignore[attr-defined]
+        Client.tcp(server.port, certificate.client_context()) as client,
     ):
         assert client.reply().code == 220
         assert f"the renewal of {key} needs a restart, for nobody cannot read it" in server.log
+
+
+def command(*arguments: object) -> tuple[int, str]:
+    """Run a command as root, with lmtp-user; its exit code, and all that it said."""
+    done = subprocess.run(
+        [*with_python_open(), sys.executable, "lmtpd.py", *map(str, arguments)],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout
+
+
+def check(root: Path, *options: object) -> tuple[int, str]:
+    """What check-config says, with a store that may be nobody's."""
+    root.mkdir(exist_ok=True)
+    named = ("--lmtp-maildir-root", root, "--lmtp-user", "nobody")
+    return command("check-config", *named, *options)
+
+
+def test_the_check_tells_of_a_table_that_only_root_reads(folder: Path) -> None:
+    table = folder / "table"
+    table.write_text("alice@example.org\n")
+    options = ("--lmtp-recipient-hooks", "table", "--lmtp-recipient-table", table)
+    table.chmod(0o600)
+    code, said = check(folder / "maildirs", *options)
+    assert code == os.EX_CONFIG
+    assert f"nobody cannot read {table} (lmtp-recipient-table)" in said
+    table.chmod(0o644)
+    assert check(folder / "maildirs", *options)[0] == 0
+
+
+def test_the_check_warns_of_a_store_that_is_not_nobodys(folder: Path) -> None:
+    root = folder / "maildirs"
+    code, said = check(root)
+    assert code == 0
+    assert f"nobody may not write in {root}" in said
+    os.chown(root, NOBODY, NOBODY)
+    assert "may not write" not in check(root)[1]
+
+
+def test_the_check_warns_of_a_key_that_will_not_be_read_again(
+    folder: Path, certificate: Certificate
+) -> None:
+    key, chain = folder / "key", folder / "chain"
+    key.touch(mode=0o600)
+    key.write_bytes(certificate.key_path.read_bytes())
+    chain.write_bytes(certificate.cert_path.read_bytes())
+    options = ("--lmtp-cert-path", chain, "--lmtp-key-path", key)
+    code, said = check(folder / "maildirs", *options)
+    assert code == 0
+    assert f"the renewal of {key} needs a restart, for nobody cannot read it" in said
+    os.chown(key, 0, NOBODY)
+    key.chmod(0o640)
+    said = check(folder / "maildirs", *options)[1]
+    assert "renewal" not in said
+    assert "exposed" not in said
+
+
+def test_a_mailbox_that_root_makes_is_nobodys(folder: Path) -> None:
+    root = folder / "maildirs"
+    root.mkdir()
+    os.chown(root, NOBODY, NOBODY)
+    named = ("--lmtp-maildir-root", root, "--lmtp-user", "nobody")
+    code, said = command("mailbox", "add", "alice@example.org", *named)
+    assert code == 0, said
+    made = sorted(root.rglob("*"))
+    assert root / "example.org" / "alice" / "new" in made
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(NOBODY, NOBODY)}
 
 
 _HOOK = """\

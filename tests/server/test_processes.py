@@ -58,6 +58,26 @@ def test_a_killed_worker_is_replaced_and_its_neighbour_goes_on(tmp_path: Path) -
         assert f"worker-ended worker=0 pid={first} exit=-9" in server.log
 
 
+def test_a_neighbours_death_spoils_no_transaction(tmp_path: Path) -> None:
+    """Begun before it and ended after it, with the new worker there."""
+    with Server(tmp_path, lmtp_workers=2) as server:
+        server.mailbox("alice@example.org")
+        wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "both to listen")
+        first, _ = server.workers()
+        with _connected_while_held(server, first) as kept:
+            for line in ("LHLO client.example", "MAIL FROM:<>", "RCPT TO:<alice@example.org>"):
+                assert kept.command(line).code == 250
+            assert kept.command("DATA").code == 354
+            kept.send(b"Subject: begun\r\n\r\n")
+            os.kill(first, signal.SIGKILL)
+            wait_for(lambda: server.log.count("worker-started") == 3, _SOON_S, "its successor")
+            kept.send(b"ended\r\n.\r\n")
+            assert kept.reply().code == 250
+        (file,) = server.message_files("alice@example.org")
+        assert file.read_bytes().endswith(b"Subject: begun\n\nended\n")
+        assert f"worker-ended worker=0 pid={first} exit=-9" in server.log
+
+
 def test_workers_whose_parent_is_gone_finish_and_go(tmp_path: Path) -> None:
     with Server(tmp_path, lmtp_workers=2) as server:
         wait_for(lambda: len(server.workers()) == 2, _SOON_S, "two workers")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.accounts import Account, Accounts
 from tests.support.client import Client, Reply, stuffed
-from tests.support.passage import passage
+from tests.support.nobody import with_python_open
 from tests.support.server import Server
 from tests.support.strict_load import message
 
@@ -52,8 +52,15 @@ def capable_server(site: Site, **more: object) -> Server:
     names = "+setuid,+setgid,+dac_override,+dac_read_search"
     ids = (f"--reuid={site.vmail.uid}", f"--regid={site.vmail.gid}", "--clear-groups")
     lent = ("setpriv", *ids, f"--inh-caps={names}", f"--ambient-caps={names}", "--")
-    prefix = (*passage(), *lent)
-    server = Server(site.vmail.home, prefix=prefix, **settings(**more))
+    server = Server(site.vmail.home, prefix=(*with_python_open(), *lent), **settings(**more))
+    os.chown(server.root, site.vmail.uid, site.vmail.gid)
+    return server
+
+
+def dropped_server(site: Site, **more: object) -> Server:
+    """Started as root; its workers become a user who keeps two capabilities."""
+    named = {"lmtp_user": site.vmail.name, **more}
+    server = Server(site.vmail.home, prefix=with_python_open(), **settings(**named))
     os.chown(server.root, site.vmail.uid, site.vmail.gid)
     return server
 

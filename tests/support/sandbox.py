@@ -26,8 +26,9 @@ HOST_NAME = "mail.example.org"
 
 _TIMEOUT_S = 60.0
 
-# The first process of the new namespaces. The overlay lies on a tmpfs: an upper layer on the file
-# system of the lower one is refused, as is a lower layer that another mount lies in.
+# The first process of the new namespaces, a shell to its end: it sees off daemons that nobody else
+# waits for, as init would. The overlay lies on a tmpfs: an upper layer on the file system of the
+# lower one is refused, as is a lower layer that another mount lies in.
 _SETUP = """\
 set -e
 if [ "$3" != / ]; then
@@ -51,7 +52,7 @@ if [ "$2" ]; then
 fi
 hostname $1
 pivot_root . mnt
-exec chroot . sh -c 'umount -l /mnt; exec cat'
+exec chroot . sh -c 'umount -l /mnt; cat; :'
 """
 
 # Not `dpkg -x`: it would put a directory in the place of the link /lib, and nothing starts then.
