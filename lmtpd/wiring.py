@@ -326,7 +326,7 @@ def services(
         room=room,
         new_message=lambda is_binary, lead: Message(directories, lead, budget, is_binary=is_binary),
         # To be unique is enough, and it costs no system call; seeded anew in each worker.
-        new_id=lambda: f"{random.getrandbits(64):016x}",
+        new_id=lambda: f"{random.getrandbits(64):016x}",  # nosec B311 # no secret: peers are told
         name_of=names(config, runtime.spawn),
         resolved=trusted_names(config, runtime.spawn, runtime.repeat, runtime.log.line).resolved,
         write_out=runtime.write_out,
