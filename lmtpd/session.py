@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .delivery.agent import Job, Outcome
@@ -233,14 +234,23 @@ class Session:
         took = time.perf_counter() - begun
         self._services.meter.verification.add(took)
         self._verifying += took
-        is_stuck = any(map(self._services.stuck.holds, verdict.mailboxes))
-        reply = (replies.MAILBOX_STUCK if is_stuck else verdict.reply()).about(address)
-        if verdict.is_accepted and not is_stuck:
+        refusal = self._refusal_of(verdict.mailboxes) if verdict.is_accepted else None
+        reply = (refusal or verdict.reply()).about(address)
+        if verdict.is_accepted and not refusal:
             recipient = Recipient(address, verdict.mailboxes, rcpt.original)
             envelope.recipients.append(recipient)
+            envelope.copies += len(recipient.mailboxes)
         else:
             self._note_refusal(address, verdict, reply)
         self._say(reply)
+
+    def _refusal_of(self, mailboxes: Sequence[str]) -> Reply | None:
+        """What speaks against one recipient more, who is known and leads to these."""
+        most = self._services.limits.copies
+        if self._envelope.recipients and self._envelope.copies + len(mailboxes) > most:
+            return replies.TOO_MANY_RECIPIENTS
+        is_stuck = any(map(self._services.stuck.holds, mailboxes))
+        return replies.MAILBOX_STUCK if is_stuck else None
 
     def _take(self, data: bytes) -> None:
         """Keep a piece of the message. After a fault the rest is read and thrown away."""

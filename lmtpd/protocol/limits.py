@@ -1,7 +1,7 @@
 """Limits: every number that bounds a peer, beside the minimum that its RFC asks for.
 
 The numbers are the operator's (lmtpd.config) or constants of the protocol; `Dialogue` enforces
-them.
+them, and the session `copies`, for only it knows which recipient is a list.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ SMALLEST_MESSAGE_SIZE = 64 * 1024
 """RFC 5321 4.5.3.1.7: at least 64K octets."""
 FEWEST_RECIPIENTS = 100
 """RFC 5321 4.5.3.1.8: at least 100 recipients."""
+_COPIES_EACH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,12 @@ class Limits:
     """For the text of DATA, or of one BDAT."""
     transaction_s: float = 7200.0
     """From MAIL to the end of the message."""
+
+    @property
+    def copies(self) -> int:
+        """Mailboxes to which the recipients of one message lead; one list alone may have more.
+
+        Else whoever names a large list by a thousand spellings has each of its members gone through
+        a thousand times, and as many names written to the log.
+        """
+        return _COPIES_EACH * self.recipients

@@ -7,6 +7,7 @@ import email.policy
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -247,6 +248,28 @@ def test_a_recipient_leads_out_of_no_store(local: str, server: Server) -> None:
         assert client.command("MAIL FROM:<>").code == 250
         assert client.command(f"RCPT TO:<{local}@example.org>").code // 100 == 5
         assert sorted(server.root.parent.rglob("*")) == before
+
+
+def test_a_list_that_is_named_again_and_again_is_not_multiplied(tmp_path: Path) -> None:
+    """A thousand spellings of a list of a hundred thousand: 5 GB of the log, and minutes."""
+    (tmp_path / "members").write_text("".join(f"m{n}@example.org\n" for n in range(2000)))
+    (tmp_path / "table").write_text("all@example.org :include:members\n")
+    settings = {
+        "lmtp_recipient_hooks": "table",
+        "lmtp_recipient_table": tmp_path / "table",
+        "lmtp_max_recipients": 100,
+    }
+    with Server(tmp_path, **settings) as server, greeted(server) as client:
+        assert client.command("LHLO client.example").code == 250
+        assert client.command("MAIL FROM:<sender@example.net>").code == 250
+        for number in range(300):
+            reply = client.command(f"RCPT TO:<all+{number}@example.org>")
+            expected = (452, "4.5.3") if number else (250, "2.1.5")
+            assert (reply.code, reply.text[:5]) == expected
+        client.send(b"DATA\r\nSubject: x\r\n\r\n.\r\nQUIT\r\n")
+        assert [reply.code for reply in client.replies(3)] == [354, 250, 221]
+        assert all(len(server.messages(f"m{n}@example.org")) == 1 for n in range(2000))
+        assert len(server.log) < 1_000_000
 
 
 def test_a_message_in_a_message_is_one(server: Server) -> None:

@@ -318,6 +318,21 @@ def test_a_mailbox_that_is_stuck_is_refused_at_rcpt(
     assert replies.MAILBOX_STUCK.lines[0] in log.getvalue()
 
 
+def test_lists_lead_to_so_many_mailboxes_and_the_surplus_is_for_the_next_time(
+    settings: dict[str, str], root: Path, log: io.StringIO
+) -> None:
+    members = ", ".join(f"m{number}@example.org" for number in range(600))
+    (root.parent / "table").write_text(f"all@example.org {members}\nalice@example.org\n", "utf-8")
+    settings["lmtp-max-recipients"] = "100"
+    rcpt = b"".join(
+        b"RCPT TO:<%s@example.org>\r\n" % who for who in (b"all", b"all+x", b"nobody", b"alice")
+    )
+    said = b"LHLO x\r\n" + (b"MAIL FROM:<>\r\n" + rcpt + b"RSET\r\n")
+    line = run(Line(said), services(settings, log))
+    assert line.codes == [220, 250, 250, 250, 452, 550, 250, 250]
+    assert f"{replies.TOO_MANY_RECIPIENTS.lines[0]}" in log.getvalue()
+
+
 class FullDisk(Disk):
     """No room for the file that a large message goes into."""
 
