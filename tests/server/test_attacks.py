@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lmtpd.protocol import replies
 from tests.server.conftest import tls_settings
 from tests.support.certificates import Certificate
 from tests.support.client import Client, stuffed
@@ -91,6 +92,11 @@ def logged(server: Server, before: int, event: str) -> dict[str, str]:
     assert line.isascii()
     assert line.isprintable()
     return fields(line)
+
+
+def unquoted(address: str) -> str:
+    """An address as it is meant, whether its local part was a quoted string or not."""
+    return re.sub(r'"((?:[^"\\]|\\.)*)"', lambda one: re.sub(r"\\(.)", r"\1", one[1]), address)
 
 
 @pytest.mark.parametrize("end", FALSE_ENDS)
@@ -188,28 +194,90 @@ def test_a_name_behind_lhlo_adds_no_field(name: str, server: Server) -> None:
     assert message["Delivered-To"] == ALICE
 
 
-@pytest.mark.parametrize(
-    "local",
-    [
-        '"a b=c"',
-        '"a\\" id=forged \\""',
-        '"\\\\n"',
-        "\u202egro.live\u202c",
-        "\u2066x\u2069",
-        "p\u0430ypal",
-        "x=y",
-        "'",
-    ],
+WORDS = (
+    "a b=c",
+    '" id=forged "',
+    "\\n",
+    "\u202egro.live\u202c",
+    "\u2066x\u2069",
+    "p\u0430ypal",
+    "x=y",
+    "'",
 )
-def test_an_address_forges_no_word_of_the_log(local: str, server: Server) -> None:
+
+
+def quoted(word: str) -> str:
+    """As a local part, which is a quoted string (RFC 5321 4.1.2)."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", word) + '"'
+
+
+def xtext(word: str) -> str:
+    """As the value of a parameter (RFC 3461 4)."""
+    return re.sub(rb"[^!-*,-<>-~]", lambda one: b"+%02X" % one[0][0], word.encode()).decode()
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_an_address_that_is_refused_forges_no_word_of_the_log(word: str, server: Server) -> None:
     before = len(server.log)
     with greeted(server) as client:
         assert client.command("LHLO client.example").code == 250
-        assert client.command(f"MAIL FROM:<{local}@example.net> SMTPUTF8").code == 250
-        reply = client.command(f"RCPT TO:<{local}@example.org>")
+        assert client.command(f"MAIL FROM:<{quoted(word)}@example.net> SMTPUTF8").code == 250
+        reply = client.command(f"RCPT TO:<{quoted(word)}@example.org>")
         assert reply.code == 550
         assert len(reply.lines) == 1
-    assert logged(server, before, "refused")["recipient"] == f"{local}@example.org"
+    told = logged(server, before, "refused")
+    assert told.keys() == {"id", "peer", "sender", "recipient", "reply"}
+    assert unquoted(told["sender"]) == f"<{word}@example.net>"
+    assert unquoted(told["recipient"]) == f"{word}@example.org"
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("event", ["delivered", "failed"])
+def test_what_a_client_says_of_itself_and_its_mail_forges_no_word_of_the_log(
+    event: str, word: str, server: Server
+) -> None:
+    local = "alice" if event == "delivered" else "broken"
+    (server.mailbox("broken@example.org") / "tmp").touch()
+    before = len(server.log)
+    with greeted(server) as client:
+        helo = word if word.isascii() and " " not in word else "client.example"
+        said = (
+            f"LHLO {helo}",
+            f"XFORWARD NAME={xtext(word)} HELO={xtext(word)} IDENT={xtext(word)}",
+            f"MAIL FROM:<{quoted(word)}@example.net> SMTPUTF8",
+            f"RCPT TO:<{quoted(f'{local}+{word}')}@example.org>",
+        )
+        assert [client.command(line).code for line in said] == [250] * 4
+        assert client.command("DATA").code == 354
+        client.send(b"Subject: x\r\n\r\n.\r\n")
+        assert client.reply().code == (250 if event == "delivered" else 451)
+        assert client.command("QUIT").code == 221
+    told = logged(server, before, event)
+    assert not told.keys() & {"forged", "c", "y"}
+    assert told["helo"] == helo
+    assert {told[f"client_{key}"] for key in ("name", "helo", "ident")} == {word}
+    assert unquoted(told["sender"]) == f"<{word}@example.net>"
+    assert unquoted(told["recipient"]) == f"{local}+{word}@example.org"
+    assert told["mailbox"] == f"{local}@example.org"
+
+
+def test_a_line_of_one_who_is_cut_off_says_nothing_of_his(server: Server) -> None:
+    before = len(server.log)
+    with greeted(server) as client:
+        client.send(b'GET /" id=forged " HTTP/1.1\r\n')
+        assert client.reply().code == 421
+    told = logged(server, before, "cut-off")
+    assert told == {"peer": "127.0.0.1", "reply": str(replies.NOT_HTTP)}
+
+
+def test_a_line_of_one_who_is_not_trusted_says_nothing_of_his(tmp_path: Path) -> None:
+    with Server(tmp_path, lmtp_trusted_ips="192.0.2.1") as server:
+        with Client.tcp(server.port) as client:
+            client.send(b'" id=forged "\x1b[31m\r\n')
+            assert client.reply().code == 554
+        told = logged(server, 0, "not-trusted")
+        assert told.keys() == {"peer", "reply"}
+        assert told["peer"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("octets", [b"a\x1b[2Jb", b"a\nb", b"a\rb", b"a\0b", b"\xff", b"\xc2\x9b"])
