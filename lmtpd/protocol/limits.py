@@ -13,7 +13,6 @@ SMALLEST_MESSAGE_SIZE = 64 * 1024
 """RFC 5321 4.5.3.1.7: at least 64K octets."""
 FEWEST_RECIPIENTS = 100
 """RFC 5321 4.5.3.1.8: at least 100 recipients."""
-_COPIES_EACH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,12 @@ class Limits:
     """Announced as SIZE (RFC 1870 3)."""
     recipients: int = 1000
     """Announced as LIMITS RCPTMAX (RFC 9422 4.2); the surplus hears 452 4.5.3."""
+    copies: int = 5000
+    """Mailboxes to which the recipients of one message lead, for each copy takes open files.
+
+    And whoever names a large list by a thousand spellings would have each of its members gone
+    through a thousand times, and as many names written to the log.
+    """
     line_octets: int = 4096
     """A command with CR LF: 512 (RFC 5321 4.5.3.1.4), and what SMTPUTF8 and DSN add."""
     hello_octets: int = 255
@@ -44,12 +49,3 @@ class Limits:
     """For the text of DATA, or of one BDAT."""
     transaction_s: float = 7200.0
     """From MAIL to the end of the message."""
-
-    @property
-    def copies(self) -> int:
-        """Mailboxes to which the recipients of one message lead; one list alone may have more.
-
-        Else whoever names a large list by a thousand spellings has each of its members gone through
-        a thousand times, and as many names written to the log.
-        """
-        return _COPIES_EACH * self.recipients

@@ -32,9 +32,7 @@ class LimitSettings:
         between(
             FEWEST_RECIPIENTS, 1_000_000, values.number, "RFC 5321 section 4.5.3.1.8 asks for 100"
         ),
-        "Recipients of one message. At least 100 (RFC 5321 section 4.5.3.1.8). With lists among"
-        " them they may lead to ten times as many mailboxes, and a list that is the only recipient"
-        " to any number; the surplus hears 452 4.5.3, and the client sends it again.",
+        "Recipients of one message. At least 100 (RFC 5321 section 4.5.3.1.8).",
         _LIMITS,
     )
     lmtp_max_connections: int | None = setting(

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -318,19 +319,23 @@ def test_a_mailbox_that_is_stuck_is_refused_at_rcpt(
     assert replies.MAILBOX_STUCK.lines[0] in log.getvalue()
 
 
-def test_lists_lead_to_so_many_mailboxes_and_the_surplus_is_for_the_next_time(
+def test_recipients_lead_to_so_many_mailboxes(
     settings: dict[str, str], root: Path, log: io.StringIO
 ) -> None:
-    members = ", ".join(f"m{number}@example.org" for number in range(600))
-    (root.parent / "table").write_text(f"all@example.org {members}\nalice@example.org\n", "utf-8")
-    settings["lmtp-max-recipients"] = "100"
-    rcpt = b"".join(
-        b"RCPT TO:<%s@example.org>\r\n" % who for who in (b"all", b"all+x", b"nobody", b"alice")
+    """The surplus is for the next time, and what would never fit is for the administrator."""
+    four, six = (", ".join(f"m{one}@example.org" for one in range(count)) for count in (4, 6))
+    table = f"four@example.org {four}\nsix@example.org {six}\nalice@example.org\n"
+    (root.parent / "table").write_text(table, "utf-8")
+    built = services(settings, log)
+    built = replace(built, limits=replace(built.limits, copies=5))
+    said = b"".join(
+        b"RCPT TO:<%s@example.org>\r\n" % who
+        for who in (b"six", b"four", b"four+x", b"nobody", b"alice", b"alice")
     )
-    said = b"LHLO x\r\n" + (b"MAIL FROM:<>\r\n" + rcpt + b"RSET\r\n")
-    line = run(Line(said), services(settings, log))
-    assert line.codes == [220, 250, 250, 250, 452, 550, 250, 250]
-    assert f"{replies.TOO_MANY_RECIPIENTS.lines[0]}" in log.getvalue()
+    line = run(Line(b"LHLO x\r\nMAIL FROM:<>\r\n" + said), built)
+    assert line.codes == [220, 250, 250, 451, 250, 452, 550, 250, 452]
+    assert "6 mailboxes: 5 fit into LimitNOFILE" in log.getvalue()
+    assert replies.TOO_MANY_RECIPIENTS.lines[0] in log.getvalue()
 
 
 class FullDisk(Disk):
