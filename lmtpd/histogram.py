@@ -46,6 +46,9 @@ def percentile(bounds: Sequence[float], counts: Sequence[int], part: float) -> f
 
     Returns:
         None if nothing was seen. In the last range its beginning.
+
+    Raises:
+        ValueError: the part is larger than 1.
     """
     wanted, seen = part * sum(counts), 0
     if not wanted:
@@ -56,4 +59,4 @@ def percentile(bounds: Sequence[float], counts: Sequence[int], part: float) -> f
             high = bounds[index] if index < len(bounds) else low
             return low + (high - low) * (wanted - seen) / count
         seen += count
-    return bounds[-1]
+    raise ValueError(f"{part} is beyond all of them")

@@ -253,9 +253,7 @@ def account(text: str) -> str:
 
 def sandbox(text: str) -> str:
     """`auto`, `required` or `off`."""
-    if text not in ("auto", "required", "off"):
-        raise ValueError(f"{text!r} is none of auto, required and off")
-    return text
+    return _one_of(text, "auto", "required", "off")
 
 
 def variables(text: str) -> frozenset[str]:

@@ -127,6 +127,10 @@ COMPONENTS = {
         programs=("/lib/systemd/systemd-journald", "journalctl", "systemd-cat"),
     ),
     "rsyslog": Component(packages=("rsyslog",), programs=("rsyslogd",)),
+    "chromium": Component(
+        packages=("chromium", "chromium-driver"),
+        programs=("chromium", "chromedriver"),
+    ),
     "accounts": Component(packages=("passwd",), programs=("useradd", "userdel")),
     "journal": Component(
         # What makes a journal of a text, and what reads it: no daemon is needed for either.

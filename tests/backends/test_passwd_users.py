@@ -25,6 +25,7 @@ from tests.support.homes import (
     settings,
     status_of,
 )
+from tests.support.passage import passage
 from tests.support.server import PROJECT, Server
 from tests.support.strict_load import message
 
@@ -214,6 +215,7 @@ def test_without_the_capabilities_it_does_not_start(site: Site) -> None:
     ids = (f"--reuid={site.vmail.uid}", f"--regid={site.vmail.gid}", "--clear-groups")
     ended = subprocess.run(
         [
+            *passage(),
             *("setpriv", *ids, f"--inh-caps={names}", f"--ambient-caps={names}", "--"),
             *(sys.executable, "lmtpd.py", "serve", "--lmtp-recipient-hooks", "passwd"),
             *("--lmtp-maildir-root", str(site.vmail.home)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,19 +14,11 @@ from lmtpd.server import landlock
 from tests.support.client import Client
 from tests.support.components import require_root
 from tests.support.homes import deliver
+from tests.support.passage import passage
 from tests.support.server import PROJECT, Server
 
 _NOBODY = 65534
 _OF_PARENT = 0x5EB
-# Python may lie in a home that only its owner may pass through; here everybody may.
-_OPEN = """\
-mount -t tmpfs tmpfs /mnt
-mkdir /mnt/upper /mnt/work
-mount -t overlay -o lowerdir=/root,upperdir=/mnt/upper,workdir=/mnt/work overlay /root
-chmod a+x /root
-exec "$@"
-"""
-_PREFIX = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", _OPEN, "sh")
 
 
 @pytest.fixture
@@ -41,9 +32,8 @@ def folder() -> Iterator[Path]:
 def dropping(folder: Path, **settings: object) -> Server:
     """A server that root starts and nobody serves."""
     require_root("only root can become another user")
-    is_closed = Path(sys.base_prefix).is_relative_to("/root")
     named: dict[str, object] = {"lmtp_user": "nobody", "lmtp_workers": 1}
-    server = Server(folder, prefix=_PREFIX if is_closed else (), **named, **settings)
+    server = Server(folder, prefix=passage(), **named, **settings)
     os.chown(server.root, _NOBODY, _NOBODY)
     server.mailbox("alice@example.org")
     for path in server.root.rglob("*"):

@@ -126,6 +126,7 @@ def test_it_flushes_before_it_asks(server: Server, backend: Backend) -> None:
         result = lmtpd(
             *("check-recipient", ALICE, "--flush", *options(server)),
             *("--lmtp-recipient-hooks", "tests.support.backend:Asking"),
+            *("--lmtp-environment", PORT),
         )
     first, second, *others = result.stdout.splitlines()
     assert first == "flushed 2 of 2 workers, answers forgotten: 1"

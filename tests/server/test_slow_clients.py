@@ -188,7 +188,6 @@ def test_a_client_that_does_not_read(
     settings = {"lmtp_workers": 1, "lmtp_command_timeout": _LIMIT_S, "lmtp_max_noops": "none"}
     with Server(tmp_path, **settings, **tls) as server:
         (worker,) = server.workers()
-        wait_for(lambda: server.log.count("connection-lost") >= is_tls, _SOON_S, "its start")
         before = sockets(worker)
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -206,4 +205,5 @@ def test_a_client_that_does_not_read(
                 if octets:
                     connection.recv(octets)
             # It is lingered for a moment, and is gone though the client is still there.
-            wait_for(lambda: sockets(worker) == before, _SOON_S, "its descriptor to be free")
+            # Of those before, one may be of the look whether the server had started.
+            wait_for(lambda: sockets(worker) <= before, _SOON_S, "its descriptor to be free")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.support.accounts import Account, Accounts
 from tests.support.client import Client, Reply, stuffed
+from tests.support.passage import passage
 from tests.support.server import Server
 from tests.support.strict_load import message
 
@@ -47,10 +48,11 @@ def root_server(site: Site, **more: object) -> Server:
 
 
 def capable_server(site: Site, **more: object) -> Server:
-    """Of a user who has these capabilities; the Python of the tests may be where only root goes."""
+    """Of a user who has these capabilities, some of which it is to give up."""
     names = "+setuid,+setgid,+dac_override,+dac_read_search"
     ids = (f"--reuid={site.vmail.uid}", f"--regid={site.vmail.gid}", "--clear-groups")
-    prefix = ("setpriv", *ids, f"--inh-caps={names}", f"--ambient-caps={names}", "--")
+    lent = ("setpriv", *ids, f"--inh-caps={names}", f"--ambient-caps={names}", "--")
+    prefix = (*passage(), *lent)
     server = Server(site.vmail.home, prefix=prefix, **settings(**more))
     os.chown(server.root, site.vmail.uid, site.vmail.gid)
     return server

@@ -441,6 +441,11 @@ LDAP = "lmtp-recipient-hooks = ldap\nlmtp-ldap-base = dc=x\nlmtp-ldap-filter = (
             "lmtpd.conf:1: lmtp-proxy-ips: lets every machine pass for any other",
         ),
         ("lmtp-ca-path = lmtp.crt", {}, "lmtp-ca-path: is not read"),
+        (
+            "lmtp-status-addr = 0.0.0.0:11280",
+            {},
+            "lmtpd.conf:1: lmtp-status-addr: other machines may read there who writes to whom",
+        ),
         ("lmtp-trusted-users = 0;65534", {}, "lmtp-trusted-users: 65534 is not one user"),
         ("lmtp-client-names = a", {}, "lmtp-client-names: is not read"),
         ("lmtp-recipient-table = table", {}, "lmtp-recipient-table: is not read"),

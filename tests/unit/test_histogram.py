@@ -42,6 +42,11 @@ def test_percentile(counts: list[int], part: float, figure: float | None) -> Non
     assert percentile((1.0, 2.0), counts, part) == figure
 
 
+def test_more_than_all_is_no_part() -> None:
+    with pytest.raises(ValueError, match=r"1\.5 is beyond all"):
+        percentile((1.0, 2.0), [1, 1, 1], 1.5)
+
+
 @given(st.lists(st.floats(0.0001, 60), min_size=1), st.integers(1, 100))
 def test_a_percentile_is_in_the_range_of_the_true_one(figures: list[float], part: int) -> None:
     histogram = Histogram(SECONDS)

@@ -41,6 +41,18 @@ def test_every_hook_is_looked_into_under_every_spelling() -> None:
         f"hook hookbob on alice@example.org: no opinion {_LEFT} 10.0 s more)",
         f"hook hookalice on alice@example.org: accept alice@example.org {_LEFT} 300.0 s more)",
     ]
+    bob, alice = memory.health()
+    assert (bob.name, bob.is_up, bob.asked, bob.faults, bob.hits, bob.remembered) == (
+        "hookbob",
+        True,
+        2,
+        0,
+        0,
+        2,
+    )
+    assert alice.remembered == 2
+    assert chain.verify(ALICE, RcptContext(Peer(""))).is_accepted
+    assert memory.health()[1].hits == 2
     assert memory.flush() == 4
     assert memory.flush() == 0
     assert memory.recall(ALICE) == []

@@ -32,6 +32,13 @@ def room(tmp_path: Path, disk: FaultyDisk) -> Room:
     return Room(MaildirTree(tmp_path, disk), RESERVE, Budget(100))
 
 
+def test_what_messages_hold_is_told(tmp_path: Path, disk: FaultyDisk) -> None:
+    budget = Budget(100)
+    room = Room(MaildirTree(tmp_path, disk), RESERVE, budget)
+    budget.change(7)
+    assert room.memory_held == 7
+
+
 @pytest.mark.parametrize(
     ("free", "size", "refusal"),
     [
