@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test mta lint docs docs-site bench clean
+.PHONY: run test mta lint audit docs docs-site bench clean
 
 # Serves on 127.0.0.1:11200 with the mailbox alice@example.org; ARGS are for lmtpd.
 run: $(VENV)/run.stamp
@@ -14,7 +14,7 @@ run: $(VENV)/run.stamp
 # Real MTAs, Dovecot and swaks are installed or downloaded under CI=true only; elsewhere the tests that want
 # what is missing are skipped, and the first lines say what to install for all of them. Under
 # CI=true it ends with the CPU for each delivery against the floor, beside the committed figure.
-test: lint
+test: lint $(if $(filter true,$(CI)),audit)
 	@$(BIN)/python tests/components.py $(if $(filter true,$(CI)),--install,|| true)
 	$(BIN)/python -m pytest --cov
 	$(if $(filter true,$(CI)),$(BIN)/python bench/cpu_check.py)
@@ -24,6 +24,11 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy --follow-imports=skip lmtpd.py
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml lmtpd
+
+# Known vulnerabilities of what is installed here; it asks over the network, so CI alone does each time.
+audit: $(VENV)/test.stamp
+	$(BIN)/python tests/audit.py
 
 # Prints the tables of the documentation from the code.
 docs: $(VENV)/run.stamp

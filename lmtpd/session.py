@@ -233,14 +233,26 @@ class Session:
         took = time.perf_counter() - begun
         self._services.meter.verification.add(took)
         self._verifying += took
-        is_stuck = any(map(self._services.stuck.holds, verdict.mailboxes))
-        reply = (replies.MAILBOX_STUCK if is_stuck else verdict.reply()).about(address)
-        if verdict.is_accepted and not is_stuck:
+        judged, cause = self._judge(verdict)
+        reply = judged.about(address)
+        if reply.is_success:
             recipient = Recipient(address, verdict.mailboxes, rcpt.original)
             envelope.recipients.append(recipient)
+            envelope.copies += len(recipient.mailboxes)
         else:
-            self._note_refusal(address, verdict, reply)
+            self._note_refusal(address, reply, cause)
         self._say(reply)
+
+    def _judge(self, verdict: Verdict) -> tuple[Reply, str]:
+        """The reply to a recipient, less the address, and the cause if it is no success."""
+        count, most = len(verdict.mailboxes), self._services.limits.copies
+        if count > most:
+            return replies.OUT_OF_RESOURCES, f"{count} mailboxes: {most} fit into LimitNOFILE"
+        if count and self._envelope.copies + count > most:
+            return replies.TOO_MANY_RECIPIENTS, ""
+        if any(map(self._services.stuck.holds, verdict.mailboxes)):
+            return replies.MAILBOX_STUCK, ""
+        return verdict.reply(), verdict.reason
 
     def _take(self, data: bytes) -> None:
         """Keep a piece of the message. After a fault the rest is read and thrown away."""
@@ -396,7 +408,7 @@ class Session:
 
     # The log, and the figures.
 
-    def _note_refusal(self, address: Address, verdict: Verdict, reply: Reply) -> None:
+    def _note_refusal(self, address: Address, reply: Reply, cause: str) -> None:
         envelope, meter = self._envelope, self._services.meter
         meter.refused(address)
         meter.happened(
@@ -406,7 +418,7 @@ class Session:
             envelope.reverse_path,
             address,
             reply,
-            cause=verdict.reason,
+            cause=cause,
         )
         self._services.log.line(
             "refused",
@@ -415,7 +427,7 @@ class Session:
             sender=f"<{envelope.reverse_path}>",
             recipient=address,
             reply=reply,
-            cause=verdict.reason,
+            cause=cause,
         )
 
     def _log_cut_off(self, reply: Reply) -> None:

@@ -141,7 +141,7 @@ def check_cooperation(
         AssertionError: it stops the event loop, fails or hangs.
     """
     try:
-        child = subprocess.run(  # noqa: S603 - our own module
+        child = subprocess.run(  # noqa: S603 # nosec B603 # our own module
             [sys.executable, "-m", f"{__package__}.stall", name, *addresses],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
             stdin=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +30,7 @@ from .delivery.tree import MaildirTree
 from .meter import Meter
 from .protocol import replies
 from .protocol.extensions import Extensions
-from .protocol.limits import Limits
+from .protocol.limits import FEWEST_RECIPIENTS, Limits
 from .recipients.chain import Link, VerifierChain
 from .recipients.fail_open import FailOpen
 from .recipients.guard import GuardedHook
@@ -45,6 +46,10 @@ from .trusted_names import TrustedNames
 T = TypeVar("T")
 
 _Deliver = Callable[[Job], tuple[Outcome, ...]]
+
+_FILES_EACH = 4
+"""Open files for a copy: its own, tmp/ and new/; and something remains for all else."""
+_MOST_FILES = 2**20
 
 
 def tree(config: Config, disk: Disk | None = None) -> MaildirTree:
@@ -221,6 +226,7 @@ def _limits(config: Config) -> Limits:
     return Limits(
         message_octets=config.lmtp_max_message_size,
         recipients=config.lmtp_max_recipients,
+        copies=_copies(),
         errors=_or_endless(config.lmtp_max_errors),
         noops=_or_endless(config.lmtp_max_noops),
         commands=_or_endless(config.lmtp_max_commands),
@@ -229,6 +235,12 @@ def _limits(config: Config) -> Limits:
         data_s=config.lmtp_data_timeout,
         transaction_s=config.lmtp_transaction_timeout,
     )
+
+
+def _copies() -> int:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MOST_FILES if most == resource.RLIM_INFINITY else min(most, _MOST_FILES)
+    return max(files // _FILES_EACH, FEWEST_RECIPIENTS)
 
 
 def _or_endless(most: int | None) -> float:
@@ -326,7 +338,7 @@ def services(
         room=room,
         new_message=lambda is_binary, lead: Message(directories, lead, budget, is_binary=is_binary),
         # To be unique is enough, and it costs no system call; seeded anew in each worker.
-        new_id=lambda: f"{random.getrandbits(64):016x}",
+        new_id=lambda: f"{random.getrandbits(64):016x}",  # nosec B311 # no secret: peers are told
         name_of=names(config, runtime.spawn),
         resolved=trusted_names(config, runtime.spawn, runtime.repeat, runtime.log.line).resolved,
         write_out=runtime.write_out,

@@ -79,6 +79,8 @@ class Envelope:
     body: BodyType = BodyType.SEVEN_BIT
     smtputf8: bool = False
     recipients: list[Recipient] = field(default_factory=list)
+    copies: int = 0
+    """Mailboxes of all recipients; one that several lead to counts for each."""
     client_name: str = ""
     """The name after LHLO."""
     tls: TlsInfo | None = None

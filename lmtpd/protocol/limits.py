@@ -1,7 +1,7 @@
 """Limits: every number that bounds a peer, beside the minimum that its RFC asks for.
 
 The numbers are the operator's (lmtpd.config) or constants of the protocol; `Dialogue` enforces
-them.
+them, and the session `copies`, for only it knows which recipient is a list.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ class Limits:
     """Announced as SIZE (RFC 1870 3)."""
     recipients: int = 1000
     """Announced as LIMITS RCPTMAX (RFC 9422 4.2); the surplus hears 452 4.5.3."""
+    copies: int = 5000
+    """Mailboxes to which the recipients of one message lead, for each copy takes open files.
+
+    And whoever names a large list by a thousand spellings would have each of its members gone
+    through a thousand times, and as many names written to the log.
+    """
     line_octets: int = 4096
     """A command with CR LF: 512 (RFC 5321 4.5.3.1.4), and what SMTPUTF8 and DSN add."""
     hello_octets: int = 255

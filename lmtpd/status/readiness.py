@@ -79,7 +79,8 @@ class Readiness:
             self._fault = "the mail store is down to lmtp-disk-reserve" if is_low else ""
 
     def _write(self) -> None:
-        tree, name = self._tree, f"{UNNAMED}{random.getrandbits(64):016x}"
+        unique = random.getrandbits(64)  # nosec B311 # a name that nobody has, and no secret
+        tree, name = self._tree, f"{UNNAMED}{unique:016x}"
         with tree.open_root() as root:
             file = tree.disk.create(name, root)
             try:

@@ -143,10 +143,10 @@ def _of(file: BinaryIO) -> Iterator[str]:
 def _journal(*which: str) -> Iterator[str]:
     command = ["journalctl", "--quiet", "--no-pager", "--output=json", *which]
     try:
-        with subprocess.Popen(  # noqa: S603 - a list of words, and no shell
+        with subprocess.Popen(  # noqa: S603 # nosec B603 # a list of words, and no shell
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
-            assert process.stdout is not None  # noqa: S101 - for the types
+            assert process.stdout is not None  # noqa: S101 # nosec B101 # for the types
             yield from _of(process.stdout)  # type: ignore[arg-type]
             fault = process.stderr.read(LONGEST) if process.stderr else b""
     except OSError as error:

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -316,6 +317,25 @@ def test_a_mailbox_that_is_stuck_is_refused_at_rcpt(
     line = run(Line(_TO_DATA, b"x\r\n.\r\nRSET\r\nMAIL FROM:<>\r\n", _TEAM), built)
     assert line.codes == [220, 250, 250, 250, 450, 354, 250, 250, 250, 450]
     assert replies.MAILBOX_STUCK.lines[0] in log.getvalue()
+
+
+def test_recipients_lead_to_so_many_mailboxes(
+    settings: dict[str, str], root: Path, log: io.StringIO
+) -> None:
+    """The surplus is for the next time, and what would never fit is for the administrator."""
+    four, six = (", ".join(f"m{one}@example.org" for one in range(count)) for count in (4, 6))
+    table = f"four@example.org {four}\nsix@example.org {six}\nalice@example.org\n"
+    (root.parent / "table").write_text(table, "utf-8")
+    built = services(settings, log)
+    built = replace(built, limits=replace(built.limits, copies=5))
+    said = b"".join(
+        b"RCPT TO:<%s@example.org>\r\n" % who
+        for who in (b"six", b"four", b"four+x", b"nobody", b"alice", b"alice")
+    )
+    line = run(Line(b"LHLO x\r\nMAIL FROM:<>\r\n" + said), built)
+    assert line.codes == [220, 250, 250, 451, 250, 452, 550, 250, 452]
+    assert "6 mailboxes: 5 fit into LimitNOFILE" in log.getvalue()
+    assert replies.TOO_MANY_RECIPIENTS.lines[0] in log.getvalue()
 
 
 class FullDisk(Disk):
