@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,11 +16,14 @@ from lmtpd.environment import of_programs, scrub
 from lmtpd.server import landlock
 from tests.support.certificates import Certificate
 from tests.support.client import Client
+from tests.support.components import require_root
 from tests.support.homes import deliver
 from tests.support.nobody import NOBODY, give, with_python_open
 from tests.support.server import PROJECT, Server
+from tests.support.waiting import wait_for
 
 _OF_PARENT = 0x5EB
+_SOON_S = 20.0
 
 
 @pytest.fixture
@@ -198,6 +202,39 @@ def test_a_hook_writes_in_the_store_alone(folder: Path, sandbox: str) -> None:
             local = str(path).replace("/", "=")
             assert client.command(f"RCPT TO:<{local}@example.org>").code == 550
         assert outside.exists() == (sandbox == "off")
+
+
+def test_a_store_that_is_mounted_anew_has_workers_that_may_write_to_it(folder: Path) -> None:
+    """Landlock knows the old one only: they are replaced, and meanwhile mail is deferred."""
+    require_root("only root can mount")
+    if landlock.abi() < landlock.LEAST_ABI:
+        pytest.skip("this kernel has no Landlock, or one before Linux 5.19")
+    server = Server(folder, lmtp_workers=1, lmtp_sandbox="required")
+    with store_mounted(server):
+        server.start()
+        try:
+            assert deliver(server, "alice@example.org") == ["250 2.0.0"]
+            (first,) = server.workers()
+            subprocess.run(["umount", "--lazy", server.root], check=True)
+            with store_mounted(server):
+                wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "its successor")
+                assert deliver(server, "alice@example.org") == ["250 2.0.0"]
+                assert len(server.message_files("alice@example.org")) == 1
+                assert first not in server.workers()
+                assert "store-moved worker=0" in server.log
+        finally:
+            server.stop()
+
+
+@contextmanager
+def store_mounted(server: Server) -> Iterator[None]:
+    """A file system of its own below the store, with a mailbox."""
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", server.root], check=True)
+    try:
+        server.mailbox("alice@example.org")
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", server.root], check=False)
 
 
 def test_the_environment_is_scrubbed() -> None:
