@@ -125,7 +125,10 @@ COMPONENTS = {
         packages=("dpkg", "util-linux", "logrotate"),
         programs=("start-stop-daemon", "runuser", "logrotate"),
     ),
-    "units": Component(packages=("systemd",), programs=("systemd-analyze",)),
+    "units": Component(
+        packages=("systemd", "libseccomp2", "util-linux"),
+        programs=("systemd-analyze", "setpriv"),
+    ),
     "slapd": Component(packages=("slapd",), programs=("slapd", "slapadd")),
     "journald": Component(
         packages=("systemd",),

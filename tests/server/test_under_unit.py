@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sqlite3
 import sys
@@ -37,6 +38,8 @@ def folder() -> Iterator[Path]:
 def under(unit: Path, user: int, group: int, capabilities: str = "") -> tuple[str, ...]:
     """A command that runs a program as systemd would."""
     require("units")
+    if tuple(map(int, platform.release().split(".")[:2])) < (6, 3):
+        pytest.skip("this kernel has no PR_SET_MDWE: it is before Linux 6.3")
     ids = (f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs")
     kept = [f"--{kind}=-all{capabilities}" for kind in ("inh-caps", "bounding-set", "ambient-caps")]
     return (*with_python_open(), "setpriv", *ids, *kept, "--", *_LAUNCHER, str(unit))
