@@ -1,4 +1,4 @@
-"""One search: `python -m tests.fuzz.search MODULE TARGET [option of libFuzzer ...] [folder ...]`."""
+"""One search: `python -m tests.fuzz.search MODULE TARGET [libFuzzer option or folder ...]`."""
 
 from __future__ import annotations
 

@@ -45,10 +45,10 @@ def _need_atheris() -> None:
 def _search(
     module: str, target: str, seconds: int, kept: Path, *seeds: Path
 ) -> subprocess.CompletedProcess[str]:
-    options = [f"-max_total_time={seconds}", "-rss_limit_mb=1024", "-timeout=10", "-max_len=4096"]
+    bounds = ["-rss_limit_mb=1024", "-timeout=10", "-max_len=4096"]
+    options = [f"-max_total_time={seconds}", *bounds, f"-artifact_prefix={kept}/"]
     return subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.search", module, target]
-        + [*options, f"-artifact_prefix={kept}/", *map(str, seeds)],
+        [sys.executable, "-m", "tests.fuzz.search", module, target, *options, *map(str, seeds)],
         cwd=FOLDER.parents[1],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -62,15 +62,15 @@ def _search(
 def test_search(tmp_path: Path) -> None:
     """All targets, two at a time."""
     _need_atheris()
+    seeds = tmp_path / "dialogue-seeds"
+    seeds.mkdir()
     for script in scripts():
         said = b"".join(step.octets for step in script.steps if isinstance(step, Say))
-        seeds = tmp_path / "dialogue-seeds"
-        seeds.mkdir(exist_ok=True)
         (seeds / script.name).write_bytes(said[:4096])
 
     def run(target: str) -> str:
         found, kept = tmp_path / target, tmp_path / f"{target}-broke"
-        more = [tmp_path / "dialogue-seeds"] if target == "dialogue" else []
+        more = [seeds] if target == "dialogue" else []
         found.mkdir()
         kept.mkdir()
         # The first folder takes what is found: never the kept corpus itself.
