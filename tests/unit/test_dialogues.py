@@ -45,7 +45,7 @@ def test_dialogue_split_anywhere(script: Script, tmp_path: Path) -> None:
     """In two pieces, at every octet; a place amid octets that stood before is not tried again."""
     said = [step.octets for step in script.steps if isinstance(step, Say)]
     places = {
-        octets[max(at - 8, 0) : at + 8]: at for octets in said for at in range(1, len(octets))
+        octets[max(at - 4, 0) : at + 4]: at for octets in said for at in range(1, len(octets))
     }
     for at in sorted(set(places.values())):
         folder = tmp_path / str(at)
