@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support import store
-from tests.support.dialogues import Script, scripts
+from tests.support.dialogues import Say, Script, scripts
 from tests.support.memory import Cut, play, services
 
 
@@ -36,6 +37,27 @@ def _odd(octets: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("cut", [_whole, _by_octets, _odd])
 @pytest.mark.parametrize("script", scripts(), ids=lambda script: script.name)
 def test_dialogue(script: Script, cut: Cut, tmp_path: Path) -> None:
+    _play_and_check(script, cut, tmp_path)
+
+
+@pytest.mark.parametrize("script", scripts(), ids=lambda script: script.name)
+def test_dialogue_split_anywhere(script: Script, tmp_path: Path) -> None:
+    """In two pieces, at every octet; a place amid octets that stood before is not tried again."""
+    said = [step.octets for step in script.steps if isinstance(step, Say)]
+    places = {
+        octets[max(at - 4, 0) : at + 4]: at for octets in said for at in range(1, len(octets))
+    }
+    for at in sorted(set(places.values())):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        _play_and_check(script, partial(_in_two, at), folder)
+
+
+def _in_two(at: int, octets: bytes) -> Iterator[bytes]:
+    return iter([piece for piece in (octets[:at], octets[at:]) if piece])
+
+
+def _play_and_check(script: Script, cut: Cut, tmp_path: Path) -> None:
     root, settings = store.make_store(tmp_path)
     log = io.StringIO()
     if "lmtp-cert-path" in script.settings:  # STARTTLS is offered; the handshake is not real here
