@@ -7,6 +7,7 @@ test fails. Nobody can log in as one of them.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ from tests.support.processes import PROGRAMS_PATH
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 30.0
+_numbers = itertools.count()
+"""Users of one test may be there while another makes its own."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Accounts:
         require_root("users are made by root only")
         require("accounts")
         self._made: list[str] = []
+        self._number = next(_numbers)
 
     def __enter__(self) -> Accounts:
         self.folder = Path(tempfile.mkdtemp(prefix="lmtpd-homes-", dir="/tmp"))
@@ -111,7 +115,7 @@ class Accounts:
 
     def add(self, letter: str, *options: str, home: Path | None = None) -> Account:
         """Make a user; the home is an empty directory of mode 0700 unless it is given."""
-        name = f"lmtpd{os.getpid()}{letter}"
+        name = f"lmtpd{os.getpid()}{letter}{self._number}"
         place = home or self.folder / letter
         _run("useradd", "-M", "-U", "-d", str(place), "-s", "/bin/false", *options, name)
         self._made.append(name)
