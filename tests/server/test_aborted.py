@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import Client, stuffed
-from tests.support.processes import LOOPBACK
+from tests.support.processes import LOOPBACK, descriptors
 from tests.support.server import Server
 from tests.support.strict_load import message
 from tests.support.waiting import wait_for
@@ -80,12 +79,6 @@ def told_last(client: Client) -> str:
         except ConnectionError:
             return last
         last = f"{reply.code} {reply.text}"
-
-
-def descriptors(pid: int) -> Counter[str]:
-    """Of a worker: sockets as such, files by name."""
-    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
-    return Counter(link.partition(":")[0] for link in links)
 
 
 def left_behind(server: Server) -> list[str]:

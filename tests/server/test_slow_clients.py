@@ -17,7 +17,7 @@ import pytest
 from tests.server.conftest import tls_settings
 from tests.support.certificates import Certificate
 from tests.support.client import Client, Reply
-from tests.support.processes import LOOPBACK
+from tests.support.processes import LOOPBACK, descriptors
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -173,11 +173,6 @@ def test_a_tls_record_that_comes_by_octets(tmp_path: Path, certificate: Certific
         client.connection.close()
 
 
-def sockets(pid: int) -> int:
-    links = (path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir())
-    return sum(link.name.startswith("socket:") for link in links)
-
-
 @pytest.mark.parametrize("octets", [0, 2000], ids=["not at all", "by and by"])
 @pytest.mark.parametrize("is_tls", [False, True], ids=["clear", "tls"])
 def test_a_client_that_does_not_read(
@@ -188,13 +183,15 @@ def test_a_client_that_does_not_read(
     settings = {"lmtp_workers": 1, "lmtp_command_timeout": _LIMIT_S, "lmtp_max_noops": "none"}
     with Server(tmp_path, **settings, **tls) as server:
         (worker,) = server.workers()
-        before = sockets(worker)
+        context = certificate.client_context() if is_tls else None
+        with Client.tcp(server.port, context) as client:
+            assert client.reply().code == 220  # the worker has its listeners, and all that it needs
+        before = descriptors(worker)["socket"]
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(20.0)
         connection.connect((LOOPBACK, server.port))
-        if is_tls:
-            context = certificate.client_context()
+        if context:
             connection = context.wrap_socket(connection, server_hostname="localhost")
         with connection:
             connection.sendall(b"HELP\r\n" * 20_000)
@@ -206,4 +203,8 @@ def test_a_client_that_does_not_read(
                     connection.recv(octets)
             # It is lingered for a moment, and is gone though the client is still there.
             # Of those before, one may be of the look whether the server had started.
-            wait_for(lambda: sockets(worker) <= before, _SOON_S, "its descriptor to be free")
+            wait_for(
+                lambda: descriptors(worker)["socket"] <= before,
+                _SOON_S,
+                "its descriptor to be free",
+            )

@@ -13,6 +13,7 @@ import random
 import signal
 import socket
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 from tests.support.waiting import wait_for
@@ -52,6 +53,15 @@ def greets(port: int, greeting: bytes) -> bool:
             return connection.recv(512).startswith(greeting)
     except OSError:
         return False
+
+
+def descriptors(pid: int) -> Counter[str]:
+    """What a process has open: files by name, all else by its kind, such as `socket`."""
+    found: Counter[str] = Counter()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since we have seen it
+            found[str(path.readlink()).partition(":")[0]] += 1
+    return found
 
 
 def bound_to_us(command: list[str]) -> list[str]:
