@@ -17,7 +17,7 @@ from tests.support.certificates import Certificate
 from tests.support.client import Client
 from tests.support.command_line import lmtpd
 from tests.support.components import require, require_root
-from tests.support.processes import PROGRAMS_PATH, accepts, free_port
+from tests.support.processes import PROGRAMS_PATH, accepts, descriptors, free_port
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -224,11 +224,6 @@ class TestUsers:
             assert b"Received: from client.example (local socket)\n" in message
 
 
-def sockets_of(pid: int) -> int:
-    links = (path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir())
-    return sum(link.name.startswith("socket:") for link in links)
-
-
 def activated(*sockets: str, names: str) -> list[str]:
     """The command that starts a server at the first connection, as systemd would."""
     require("socket-activation")
@@ -268,7 +263,11 @@ lmtp-port = {own}
             wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "both workers")
             first, second = server.workers()
             # The first was there before it was to have them.
-            wait_for(lambda: sockets_of(first) == sockets_of(second), _SOON_S, "as many")
+            wait_for(
+                lambda: descriptors(first)["socket"] == descriptors(second)["socket"],
+                _SOON_S,
+                "as many",
+            )
             assert f"listening on {folder}/filter [filter]\n" in server.output
             assert f"listening on 127.0.0.1:{other} [second]\n" in server.output
         assert (folder / "filter").is_socket(), "it is systemd's"

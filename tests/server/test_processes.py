@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import Client
-from tests.support.processes import accepts
+from tests.support.processes import accepts, descriptors
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -90,20 +90,15 @@ def test_workers_whose_parent_is_gone_finish_and_go(tmp_path: Path) -> None:
         assert not accepts(server.port)
 
 
-def _sockets(pid: int) -> int:
-    links = (path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir())
-    return sum(link.name.startswith("socket:") for link in links)
-
-
 def test_connections_that_come_one_by_one_are_shared(tmp_path: Path) -> None:
     """The kernel would wake the same worker each time, and its neighbour would be idle."""
     with Server(tmp_path, lmtp_workers=2) as server, ExitStack() as connected:
         wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "two workers")
-        before = {pid: _sockets(pid) for pid in server.workers()}
+        before = {pid: descriptors(pid)["socket"] for pid in server.workers()}
         for _ in range(20):
             client = connected.enter_context(Client.tcp(server.port))
             assert client.reply().code == 220
-        first, second = (_sockets(pid) - before[pid] for pid in server.workers())
+        first, second = (descriptors(pid)["socket"] - before[pid] for pid in server.workers())
         assert first + second == 20
         assert abs(first - second) <= 4, "a moment was too short for a neighbour to wake up"
 
@@ -127,10 +122,10 @@ def test_a_worker_that_died_has_no_connections(tmp_path: Path) -> None:
         wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "two workers")
         os.kill(server.workers()[0], signal.SIGKILL)
         wait_for(lambda: server.log.count("worker-started") == 3, _SOON_S, "its successor")
-        before = {pid: _sockets(pid) for pid in server.workers()}
+        before = {pid: descriptors(pid)["socket"] for pid in server.workers()}
         for _ in range(10):
             client = connected.enter_context(Client.tcp(server.port))
             assert client.reply().code == 220
-        first, second = (_sockets(pid) - before[pid] for pid in server.workers())
+        first, second = (descriptors(pid)["socket"] - before[pid] for pid in server.workers())
         assert first + second == 10
         assert abs(first - second) <= 4
