@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
+from ..failures import told
 from ..log import Log
 from .channel import Channel, announce
 from .listener import Listener
@@ -81,9 +82,13 @@ class Generation(Workforce):
     # One worker.
 
     def _start(self, place: Place) -> None:
-        place.channel, theirs = Channel.pair()
         place.succession.begin()
-        place.pid = os.fork()
+        try:
+            place.channel, theirs = Channel.pair()
+            place.pid = os.fork()
+        except OSError as error:  # too many descriptors, or processes: later, perhaps
+            self._vacate(place, os.EX_OSERR)
+            raise StartError(os.EX_OSERR, told(error)) from error
         if not place.pid:
             self._become_worker(place.index, theirs)
         theirs.close()

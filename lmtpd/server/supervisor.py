@@ -26,7 +26,7 @@ from .commands import ERROR, RELOAD, UPGRADE, VERSION
 from .companion import Companion
 from .control import Control
 from .generation import Generation, StartError
-from .listener import BindError, Listener, unused
+from .listener import Listener, unused
 from .plan import Plan
 from .program import Program
 from .service_manager import ServiceManager
@@ -231,7 +231,7 @@ class Supervisor:
             generation = Generation(plan, self._log, self._let_go)
             generation.prove()
             self._serve_with(generation)
-        except (ConfigError, StartError, BindError) as error:
+        except (ConfigError, StartError, OSError) as error:
             return str(error).splitlines()
         if before:
             self._earlier.append(before)
@@ -245,7 +245,7 @@ class Supervisor:
         """
         try:
             self._adopt(generation)
-        except BindError:
+        except OSError:
             generation.signal(signal.SIGKILL)
             self._earlier.append(generation)  # to be reaped
             raise
@@ -256,7 +256,7 @@ class Supervisor:
         try:
             if plan.pid_file:
                 pid_file.write(plan.pid_file)
-        except BindError:
+        except OSError:
             _drop(unused(listeners, self._listeners))
             raise
         before = self._generation.plan if self._generation else None
@@ -303,6 +303,8 @@ class Supervisor:
 
     def _execute(self) -> None:
         workers = [one for each in self._workforces() for one in each.workers()]
+        for companion in self._companions:
+            companion.stop()  # the new program has its own
         self._log.line("upgrading", version=__version__)
         self._log.flush()
         try:
