@@ -36,7 +36,7 @@ def run(config: Config, tree: MaildirTree, feed: socket.socket, report: Report) 
     if config.lmtp_status_addr is None:
         raise ValueError("there is no address")
     listener = bind_tcp(*config.lmtp_status_addr)
-    samples = Samples(time.time)
+    samples = Samples(time.time, time.monotonic)
     web = Web(listener, State(config, tree, samples), config.lmtp_hostname, report)
     threading.Thread(target=_take, args=(feed, samples), daemon=True).start()
     threading.Thread(target=web.serve_forever, daemon=True).start()
