@@ -29,19 +29,25 @@ def _height(number: float, top: float, most: int) -> int:
     return max(1, min(most, round(most * number / top)))
 
 
-def allot(room: int, wishes: Sequence[tuple[int, int]]) -> list[int]:
-    """Lines for each part of a page, from the first, which matters most, to the last.
+def allot(room: int, wishes: Sequence[tuple[int, int]], order: Sequence[int]) -> list[int]:
+    """Lines for each part of a page.
 
     Args:
         room: lines in all.
-        wishes: for each part what it needs at least, and what it can use; 0 lines leave it out.
+        wishes: for each part what it needs at least, and what it can use.
+        order: the parts, from the one that matters most.
+
+    Returns:
+        For each part; 0 where there was not what it needs.
     """
-    given = []
-    for least, _ in wishes:
-        given.append(least if least <= room else 0)
-        room -= given[-1]
-    for index, (_, most) in enumerate(wishes):
-        more = min(room, most - given[index]) if given[index] else 0
-        given[index] += more
+    given = [0] * len(wishes)
+    for part in order:
+        least, _ = wishes[part]
+        given[part] = least if least <= room else 0
+        room -= given[part]
+    for part in order:
+        _, most = wishes[part]
+        more = min(room, most - given[part]) if given[part] else 0
+        given[part] += more
         room -= more
     return given

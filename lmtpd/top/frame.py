@@ -24,6 +24,8 @@ _TWO_COLUMNS = 80
 _GAP = 2
 _AIRY = 34
 """From this height on bands have room between them."""
+_ORDER_BY_BANDS = {5: (0, 1, 2, 4, 3), 9: (0, 1, 2, 4, 8, 3, 5, 6, 7)}
+"""What matters most, as bands stand below each other."""
 _EXPIRES_SOON_SECONDS = 14 * 86400
 _STYLES = {
     "well": "bold green",
@@ -74,7 +76,8 @@ class Frame:
         wishes = [(max(one.least for one in band), max(one.most for one in band)) for band in bands]
         gap = 1 if height is None or height >= _AIRY else 0
         room = sum(most for _, most in wishes) if height is None else height - len(head)
-        lines = allot(room - (gap * len(bands) if height else 0), wishes)
+        gaps = gap * len(bands) if height else 0
+        lines = allot(room - gaps, wishes, _ORDER_BY_BANDS[len(bands)])
         parts: list[RenderableType] = [*head]
         for band, given in zip(bands, lines, strict=True):
             if given:
@@ -148,15 +151,15 @@ class Frame:
                 good,
                 [_STYLES["delivered"]] * len(slots),
                 seconds,
-                [(good, "copies")],
+                [("", good)],
                 self._signs,
             ),
             Chart(
-                "Not delivered",
+                "Refused",
                 bad,
                 [_STYLES["failed" if failed else "refused"] for failed in of["failed"]],
                 seconds,
-                [(of["refused"], "refused"), (of["failed"], "failed")],
+                [("", of["refused"]), ("failed ", of["failed"])],
                 self._signs,
             ),
         )
@@ -193,7 +196,7 @@ class Frame:
         working = sum(one["standing"] == "working" for one in workers)
         columns = (
             Column(f"Workers {working}/{status['workers_wanted']}", 1, "left"),
-            *map(Column, ("pid", "runs", "conn.", "delivered")),
+            *map(Column, ("pid", "runs", "conn.", "copies")),
         )
         # Those that do not work stand first, for there may be more than there is room for.
         workers = sorted(workers, key=lambda one: bool(one["standing"] == "working"))
@@ -203,10 +206,11 @@ class Frame:
         standing, now = one["standing"], self._status["now"]
         mark = self._signs.marks[standing]
         is_well = standing in ("working", "draining")
+        words = "" if standing == "working" else f" {standing}"
         since = "" if is_well else f" {duration(one['seen_seconds_ago'])}"
         runs = standing != "missing"
         return (
-            Text(f"{mark} {one['index']} {standing}{since}", _STYLES[standing]),
+            Text(f"{mark} {one['index']}{words}{since}", _STYLES[standing]),
             str(int(one["pid"])) if runs else "",
             duration(now - one["started"]) if runs else "",
             f"{one['connections']:,}",
@@ -252,7 +256,7 @@ class Frame:
             Column("Last", 0, "left"),
             Column("outcome", 0, "left"),
             Column("recipient", 3, "left"),
-            *([Column("sender", 2, "left")] if is_wide else []),
+            *([Column("sender", 3, "left")] if is_wide else []),
             *([Column("size")] if width >= _TWO_COLUMNS else []),
             Column("took"),
             *([Column("reply", 4, "left")] if is_wide else []),
@@ -263,7 +267,9 @@ class Frame:
         for one in self._status["last"]:
             event = one["event"]
             words = _OUTCOMES.get(event, event)
-            said = f"{one['reply']} ({one['cause']})" if one["cause"] else one["reply"]
+            said = str(one["reply"]).replace(f"<{one['recipient']}> ", "")
+            if one["cause"]:
+                said += f" ({one['cause']})"
             rows.append(
                 [
                     moment(one["time"], now),
@@ -280,7 +286,7 @@ class Frame:
                     *([shown(one["peer"])] if is_widest else []),
                 ]
             )
-        return List(columns, rows, "nothing yet", self._signs, 4)
+        return List(columns, rows, "nothing yet", self._signs, 6, is_flow=True)
 
 
 def _side_by_side(band: Sequence[Section], lines: int, width: int) -> RenderableType:

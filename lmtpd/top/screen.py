@@ -111,9 +111,11 @@ class Screen:
         sys.stdout.flush()
 
     def _give_back(self) -> None:
-        with suppress(OSError):
+        try:
             sys.stdout.write(_LEAVE)
             sys.stdout.flush()
+        except OSError:  # the connection is gone, and Python would complain at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if self._before is not None:
             with suppress(OSError, termios.error):
                 termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._before)

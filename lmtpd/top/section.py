@@ -48,13 +48,15 @@ Cell = Text | str
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """Rows below their headings; what has no room is counted."""
+    """Rows below their headings; those that have no room are counted."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     if_empty: str
     signs: Signs
     rows_wanted: int = 3
+    is_flow: bool = False
+    """There is no end of rows, and so those that have no room are not counted."""
 
     @property
     def least(self) -> int:
@@ -68,7 +70,14 @@ class List:
 
     def drawn(self, lines: int, width: int) -> RenderableType:
         """So many rows as there is room for."""
-        table = Table(box=None, expand=True, pad_edge=False, header_style=HEAD, width=width)
+        table = Table(
+            box=None,
+            expand=True,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            header_style=HEAD,
+            width=width,
+        )
         overflow: Literal["ellipsis", "crop"] = "ellipsis" if self.signs.is_unicode else "crop"
         for column in self.columns:
             table.add_column(
@@ -79,7 +88,7 @@ class List:
                 overflow=overflow,
             )
         room = lines - 1
-        is_cut = len(self.rows) > room
+        is_cut = len(self.rows) > room and not self.is_flow
         for row in self.rows[: room - 1 if is_cut else room]:
             table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
         if is_cut:
@@ -98,8 +107,8 @@ class Chart:
     styles: Sequence[str]
     """Of each column."""
     slot_seconds: int
-    caption: Sequence[tuple[Sequence[int], str]]
-    """What is counted, and its name."""
+    caption: Sequence[tuple[str, Sequence[int]]]
+    """What is counted: the words in front of its sum."""
     signs: Signs
 
     least = 2
@@ -111,7 +120,7 @@ class Chart:
         minutes = max(1, round(seen * self.slot_seconds / 60))
         head = Text(no_wrap=True, overflow="crop")
         head.append(self.title, HEAD)
-        told = ", ".join(f"{sum(each[-seen:]):,} {name}" for each, name in self.caption)
+        told = ", ".join(f"{words}{sum(each[-seen:]):,}" for words, each in self.caption)
         head.append(f"  {told} in {minutes} min")
         numbers = self.numbers[-seen:]
         top = max(*numbers, 1)

@@ -1,7 +1,7 @@
 """A terminal with a program in it, and what a person sees there, drawn by pyte.
 
-Promises: the program has the terminal as its own (Ctrl-C, Ctrl-Z and a change of size reach it), and
-is gone at the end of the `with` block.
+Promises: the program has the terminal as its own (Ctrl-C, Ctrl-Z and a change of size reach it),
+and is gone at the end of the `with` block.
 """
 
 from __future__ import annotations
@@ -90,6 +90,11 @@ class Terminal:
         assert self.process is not None
         return self.process.wait(_SOON_S)
 
+    def hang_up(self) -> None:
+        """As when a connection over ssh breaks."""
+        os.close(self._ours)
+        self._ours = os.open(os.devnull, os.O_RDWR)
+
     def close(self) -> None:
         """End what runs in it."""
         if self.process is not None:
@@ -117,7 +122,9 @@ def running(
     terminal = Terminal(columns, lines)
     try:
         kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-        terminal.start(command, {**kept, "TERM": "xterm-256color", "LANG": "C.UTF-8", **environment})
+        terminal.start(
+            command, {**kept, "TERM": "xterm-256color", "LANG": "C.UTF-8", **environment}
+        )
         yield terminal
     finally:
         terminal.close()
