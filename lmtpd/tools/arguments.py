@@ -131,7 +131,7 @@ def _top(commands: _SubParsersAction[Any]) -> Command:
         try:
             from ..top import command
         except ModuleNotFoundError as error:
-            missing = f"top: needs {error.name}: pip install lmtpd[top]"
+            missing = f"top: needs {str(error.name).partition('.')[0]}: pip install lmtpd[top]"
             raise CommandError(os.EX_UNAVAILABLE, missing) from error
         return command.run(settings, is_once, interval_s)
 

@@ -40,7 +40,7 @@ def ask(address: tuple[str, int]) -> Status:
         answer = connection.getresponse()
         octets = answer.read(_LONGEST + 1)
     except (OSError, http.client.HTTPException) as error:
-        raise NoAnswerError(told(error)) from error
+        raise NoAnswerError(getattr(error, "strerror", None) or told(error)) from error
     finally:
         connection.close()
     if answer.status != http.client.OK:

@@ -202,7 +202,7 @@ def test_a_server_that_is_gone_is_told_and_one_that_is_back_too(tmp_path: Path) 
         terminal.shows("All is well")
         server.stop()
         terminal.shows("No answer since ")
-        terminal.shows("onnection refused")
+        terminal.shows("Connection refused")
         server.start()
         terminal.shows("All is well")
         terminal.type("q")
@@ -293,8 +293,7 @@ def test_without_a_server_it_says_so_and_where(host: str) -> None:
 
 def test_without_rich_it_says_what_to_install() -> None:
     program = (
-        "import sys; sys.modules['rich'] = None
-"
+        "import sys; sys.modules['rich'] = None\n"
         "from lmtpd.cli import main; sys.exit(main(['top']))"
     )
     with running([sys.executable, "-c", program], 100) as terminal:
