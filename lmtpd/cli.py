@@ -191,6 +191,7 @@ def _serve(settings: Config, _: list[str]) -> int:
     from .server.confinement import confine_parent
     from .server.listener import BindError, bind
     from .server.supervisor import Supervisor
+    from .status.keepsake import Keepsake
 
     # Both read what is scrubbed from the environment then.
     log = open_log(settings.lmtp_log_target, settings.lmtp_log_format, os.environ)
@@ -203,6 +204,7 @@ def _serve(settings: Config, _: list[str]) -> int:
 
     shared = Census(settings.lmtp_workers), Unconfirmed()
     ends = _feed() if settings.lmtp_status_addr else None
+    keepsake = Keepsake()
 
     def work(index: int, channel: Channel) -> int:
         for _, listener in handed:
@@ -219,7 +221,7 @@ def _serve(settings: Config, _: list[str]) -> int:
         become_worker(settings)
         if ends:
             ends[1].close()
-            process.run(settings, wiring.tree(settings), ends[0], log.line)
+            process.run(settings, wiring.tree(settings), ends[0], log.line, keepsake)
 
     def meet() -> socket | None:
         try:

@@ -32,7 +32,7 @@ class Samples:
         """
         self._clock = clock
         self._ticks = ticks
-        self.started = clock()
+        self.started = self._born = clock()
         self._began = ticks()
         self._history = History(clock)
         self._lock = threading.Lock()
@@ -42,15 +42,38 @@ class Samples:
 
     def take(self, sample: Sample) -> None:
         """One has come."""
-        key = sample["worker"], sample["pid"], sample["started"]
+        key = _key(sample)
         with self._lock:
             before = self._newest.get(key)
-            if before is None and sample["started"] < self.started - ALIVE_SECONDS:
+            if before is None and sample["started"] < self._born - ALIVE_SECONDS:
                 before = sample  # what it did before we began is nothing of this minute
             self._newest[key] = sample
             self._seen[key] = self._ticks()
             self._history.add(before, sample)
             self._bury()
+
+    def kept(self) -> dict[str, object]:
+        """All of it, for `restore`, in what JSON knows."""
+        with self._lock:
+            return {
+                "started": self.started,
+                "newest": [[self._seen[key], self._newest[key]] for key in self._newest],
+                "ended": self._ended,
+                "history": self._history.kept(),
+            }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Go on where another one has ended, before anything is taken.
+
+        Raises:
+            KeyError, TypeError, ValueError: that was of another kind.
+        """
+        self._history.restore(kept["history"])
+        for seen, sample in kept["newest"]:
+            key = _key(sample)
+            self._newest[key], self._seen[key] = sample, seen
+        self._ended = [*kept["ended"]]
+        self.started = kept["started"]
 
     def now(self) -> float:
         """By our clock."""
@@ -129,6 +152,10 @@ class Samples:
         for key in sorted(replaced, key=self._seen.__getitem__)[:excess]:
             del self._seen[key]
             self._ended = [_sum([*self._ended, self._newest.pop(key)])]
+
+
+def _key(sample: Sample) -> _Key:
+    return sample["worker"], sample["pid"], sample["started"]
 
 
 def added(histograms: Iterable[Mapping[str, Any]]) -> tuple[list[int], float]:

@@ -19,6 +19,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from lmtpd.status.process import KEEP_SECONDS
 from lmtpd.status.trial import PATIENCE_SECONDS
 from tests.support.certificates import Certificate
 from tests.support.components import require
@@ -307,6 +308,35 @@ def test_the_process_that_tells_is_replaced_and_no_mail_waits_for_it(tmp_path: P
             _SOON_S,
             "what was done meanwhile",
         )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_its_successor_knows_what_it_knew(number: signal.Signals, tmp_path: Path) -> None:
+    with serving(tmp_path, lmtp_workers=1) as (server, status):
+        deliver(server, 1, ALICE)
+        deliver(server, 2, "nobody@example.org")
+        delivered = {"sample": "lmtpd_recipients_total", "outcome": "delivered"}
+        wait_for(lambda: len(status.told()["last"]) == 2, _SOON_S, "both to be told")
+        (worker,) = status.workers()
+        (pid,) = {*server.workers()} - {worker}
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: status.workers() not in ([], [worker]), _SOON_S, "another worker")
+        before = status.told()
+        if number == signal.SIGKILL:
+            due = before["now"] + 2 * KEEP_SECONDS
+            wait_for(lambda: status.told()["now"] > due, _SOON_S, "it to be kept")
+        os.kill(pid, number)
+        wait_for(lambda: f"name=status pid={pid}" in server.log, _SOON_S, "its end")
+        wait_for(lambda: accepts(status.port), _SOON_S, "its successor")
+        assert status.metric(**delivered) == 1, "of a worker that has ended"
+        after = status.told()
+        assert after["last"] == before["last"]
+        assert after["started"] == before["started"]
+        assert after["most_refused"] == before["most_refused"]
+        assert sum(slot["delivered"] for slot in after["slots"]) == 1
+        deliver(server, 3, ALICE)
+        wait_for(lambda: status.metric(**delivered) == 2, _SOON_S, "the next delivery")
+        assert sum(slot["delivered"] for slot in status.told()["slots"]) == 2
 
 
 def test_it_ends_with_the_server_even_if_that_is_killed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -185,6 +186,22 @@ def test_the_most_refused_of_the_hour(samples: Samples, clock: Clock) -> None:
     told: Any = samples.told()["most_refused"]
     assert told[0] == {"recipient": "1@x.org", "count": 10_001}
     assert len(told) == 10
+
+
+def test_a_successor_goes_on_where_the_one_before_ended(samples: Samples, clock: Clock) -> None:
+    samples.take(sample(0, 10, 5, recent=[{"time": 1.0}], refused={"x@x.org": 3}))
+    for pid in range(100, 400):
+        samples.take(sample(1, pid, 1, started=1_000_000.0 + pid))
+    clock.now += 2 * SLOT_SECONDS
+    successor = Samples(clock, clock.ticks)
+    successor.restore(json.loads(json.dumps(samples.kept())))
+    assert successor.counted("outcomes") == samples.counted("outcomes") == {"delivered": 305}
+    assert successor.told() == samples.told()
+    assert successor.started == samples.started
+    assert successor.heard() == samples.heard()
+    successor.take(sample(0, 10, 9))
+    assert successor.counted("outcomes") == {"delivered": 309}
+    assert delivered(successor)[-3:] == [305, 0, 4], "what was done meanwhile is of now"
 
 
 def test_a_hook_is_down_where_one_worker_holds_it_for_down(samples: Samples, clock: Clock) -> None:
