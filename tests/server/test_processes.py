@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -88,6 +89,21 @@ def test_workers_whose_parent_is_gone_finish_and_go(tmp_path: Path) -> None:
             assert client.reply().code == 421
         wait_for(lambda: all(map(_ended, workers)), _SOON_S, "the workers' end")
         assert not accepts(server.port)
+
+
+def test_a_worker_that_cannot_be_replaced_now_is_replaced_later(tmp_path: Path) -> None:
+    """Without a descriptor to spare: the parent goes on, and so does the neighbour."""
+    with Server(tmp_path, lmtp_workers=2) as server:
+        wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "both to listen")
+        first, second = server.workers()
+        _, most = before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, most))
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: "worker-failed worker=0" in server.log, _SOON_S, "the failure")
+        assert "Too many open files" in server.log
+        assert server.workers() == [second]
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+        wait_for(lambda: server.log.count("worker-started") == 3, _SOON_S, "its successor")
 
 
 def test_connections_that_come_one_by_one_are_shared(tmp_path: Path) -> None:

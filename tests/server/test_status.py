@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lmtpd.status.process import KEEP_SECONDS
 from lmtpd.status.trial import PATIENCE_SECONDS
 from tests.support.certificates import Certificate
+from tests.support.client import Client
 from tests.support.components import require
 from tests.support.processes import accepts, free_port
 from tests.support.server import Server
@@ -234,6 +235,32 @@ def test_a_disk_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
             hangs.unlink()
         wait_for(lambda: status.told()["disk"], _SOON_S, "the disk")
         wait_for(lambda: status.get("/readyz")[0] == 200, _SOON_S, "readiness")
+
+
+def test_behind_a_reload_the_old_worker_drains_beside_the_new_one(tmp_path: Path) -> None:
+    with serving(tmp_path, lmtp_workers=1) as (server, status):
+        deliver(server, 1, ALICE)
+        delivered = {"sample": "lmtpd_recipients_total", "outcome": "delivered"}
+        wait_for(lambda: status.metric(**delivered) == 1, _SOON_S, "a delivery")
+        (old,) = status.workers()
+        client = Client.tcp(server.port)
+        assert client.reply().code == 220
+        for line in ("LHLO client.example", "MAIL FROM:<>", f"RCPT TO:<{ALICE}>"):
+            assert client.command(line).code == 250
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for(lambda: status.standings() == ["working", "draining"], _SOON_S, "both")
+        assert [one["pid"] for one in status.told()["workers"]][1] == old
+        assert status.told()["troubles"] == []
+        assert status.metric("lmtpd_connections") == 1
+        assert status.metric("lmtpd_workers", state="draining") == 1
+        assert status.metric(**delivered) == 1
+        assert client.command("DATA").code == 354
+        client.send(b"\r\n.\r\n")
+        assert client.reply().code == 250
+        client.close()
+        wait_for(lambda: status.standings() == ["working"], _SOON_S, "the end of the old one")
+        assert status.metric(**delivered) == 2, "its last words were heard"
+        assert sum(slot["delivered"] for slot in status.told()["slots"]) == 2
 
 
 def test_readiness_is_tried_on_the_disk(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -261,9 +262,28 @@ def test_a_bug_costs_one_connection_and_bounces_nothing(
 
 
 class TestStopping:
-    def test_an_idle_connection_hears_421(self, settings: dict[str, str], log: io.StringIO) -> None:
+    @pytest.mark.parametrize("command", [b"MAIL FROM:<>", b"RSET", b"NOOP", b"LHLO a.example"])
+    def test_nothing_is_begun_after_the_first_transaction(
+        self, settings: dict[str, str], log: io.StringIO, command: bytes
+    ) -> None:
+        """Postfix defers mail if a new connection hears 421, and not if one does that it kept."""
+        text = b"Subject: x\r\n\r\n.\r\n"
+        line = run(
+            Line(_TO_DATA, text, command + b"\r\n"), services(settings, log, is_stopping=True)
+        )
+        assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250, 421]
+
+    def test_quit_is_answered(self, settings: dict[str, str], log: io.StringIO) -> None:
+        """OpenSMTPD delivers again what was acknowledged if its QUIT gets 421."""
+        text = b"Subject: x\r\n\r\n.\r\n"
+        line = run(Line(_TO_DATA, text, b"QUIT\r\n"), services(settings, log, is_stopping=True))
+        assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250, 221]
+
+    def test_one_that_is_interrupted_hears_421(
+        self, settings: dict[str, str], log: io.StringIO
+    ) -> None:
         line = run(Line(b"NOOP\r\n"), services(settings, log, is_stopping=True))
-        assert line.codes == [220, 421]
+        assert line.codes == [220, 250, 421]
 
     def test_a_transaction_is_finished_first(
         self, settings: dict[str, str], log: io.StringIO, root: Path
@@ -541,5 +561,9 @@ def test_the_log_has_a_line_for_each_final_reply(
         ",S=",
     ):
         assert part in delivered
+    spent = dict(re.findall(r" (queue|disk|seconds)=([0-9.]+)", delivered))
+    assert float(spent["queue"]) + float(spent["disk"]) == pytest.approx(
+        float(spent["seconds"]), abs=0.001
+    )
     assert " failed id=" in failed
     assert "MailLoopError" in failed

@@ -48,8 +48,8 @@ def figures(state: State) -> dict[str, float]:
     return dict(found)
 
 
-def of(state: State, name: str, **labels: str) -> float:
-    return figures(state)[_name(name, labels)]
+def of(told: State, name: str, /, **labels: str) -> float:
+    return figures(told)[_name(name, labels)]
 
 
 def _name(name: str, labels: dict[str, str]) -> str:
