@@ -26,6 +26,7 @@ from .server.program import Program
 from .server.service_manager import ServiceManager
 from .server.supervisor import Supervisor
 from .server.workforce import Place, Workforce
+from .status.keepsake import Keepsake
 from .terminal import CommandError, tell
 
 _OF_STATUS = (
@@ -70,6 +71,7 @@ class Serving:
         self._unconfirmed = Unconfirmed(self._before.unconfirmed)
         self._program = Program(arguments, self._handed, self._unconfirmed.kept)
         self._feed: tuple[socket.socket, socket.socket] | None = None
+        self._keepsake = Keepsake()
 
     def run(self) -> int:
         """Serve; the exit code.
@@ -172,7 +174,7 @@ class Serving:
         if self._feed:
             theirs, ours = self._feed
             ours.close()
-            process.run(settings, wiring.tree(settings), theirs, self._log.line)
+            process.run(settings, wiring.tree(settings), theirs, self._log.line, self._keepsake)
 
     def _work(
         self,

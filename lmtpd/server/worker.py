@@ -261,6 +261,7 @@ class Worker:
             "waiting": sum(one.waiting for one in self._committers),
             "memory_held": self._services.room.memory_held,
             "threads_busy": {"disk": self._disk.busy, "hooks": self._verifications.busy},
+            "threads_most": {"disk": DISK_THREADS, "hooks": VERIFIER_THREADS},
             "certificates": [pair for each in certificates for pair in each.told()],
         }
 
