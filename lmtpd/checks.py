@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from lmtpd.account import ids_of, rights_of_workers, why_unreadable
 from lmtpd.delivery.rights import Ids
 from lmtpd.hostname import is_host_name
 from lmtpd.settings import Config
 from lmtpd.trust import TrustPolicy
+from lmtpd.worker_rights import ids_of, rights_of_workers, why_unreadable
 
 _SOCKET_PATH_OCTETS = 107
 """sun_path of unix(7), less its NUL."""

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..account import ids_of
 from ..config import Config, ConfigError
 from ..environment import scrub
 from ..failures import told
+from ..worker_rights import ids_of
 from . import landlock, privileges
 from .privileges import Capability
 
