@@ -205,6 +205,10 @@ def test_a_life_under_sysv(machine: Sandbox, package: Path) -> None:
     first = machine.read("run/lmtpd.pid")
     assert machine.path(f"proc/{first.strip()}").owner() != "root"
 
+    machine.run("service", "lmtpd", "reload")
+    assert machine.read("run/lmtpd.pid") == first
+    deliver(machine, "reloaded")
+
     machine.run("service", "lmtpd", "restart")
     listens(machine)
     second = machine.read("run/lmtpd.pid")
@@ -218,8 +222,13 @@ def test_a_life_under_sysv(machine: Sandbox, package: Path) -> None:
     install(machine, debian_package.changed(package, f"{lmtpd.__version__}+1", CONFIG, "# New.\n"))
     listens(machine)
     deliver(machine, "upgraded")
-    assert subjects(machine, "example.org/alice") == ["installed", "restarted", "upgraded"]
-    assert machine.read(LOG).count(" delivered ") == 3
+    assert subjects(machine, "example.org/alice") == [
+        "installed",
+        "reloaded",
+        "restarted",
+        "upgraded",
+    ]
+    assert machine.read(LOG).count(" delivered ") == 4
 
     machine.run("dpkg", "--remove", "lmtpd")
     assert not machine.path("run/lmtpd.pid").exists()
