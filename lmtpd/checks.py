@@ -31,7 +31,7 @@ _OVERFLOW_USER = 65534
 """What stands for users of other namespaces (user_namespaces(7)): /proc/sys/kernel/overflowuid."""
 
 _WAL = bytes((2, 2))
-"""In the header of SQLite: the versions for writers and for readers (sqlite.org/fileformat.html)."""
+"""In SQLite's header: the versions for writers and for readers (sqlite.org/fileformat.html)."""
 
 _WORKER_S_LEAST = 1024**2
 """Octets of memory: less would refuse what comes while a few messages are under way."""
