@@ -18,17 +18,20 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from lmtpd.account import ids_of, rights_of_workers, why_unreadable
 from lmtpd.delivery.rights import Ids
 from lmtpd.hostname import is_host_name
 from lmtpd.settings import Config
 from lmtpd.trust import TrustPolicy
+from lmtpd.worker_rights import ids_of, rights_of_workers, why_unreadable
 
 _SOCKET_PATH_OCTETS = 107
 """sun_path of unix(7), less its NUL."""
 
 _OVERFLOW_USER = 65534
 """What stands for users of other namespaces (user_namespaces(7)): /proc/sys/kernel/overflowuid."""
+
+_WAL = bytes((2, 2))
+"""In SQLite's header: the versions for writers and for readers (sqlite.org/fileformat.html)."""
 
 _WORKER_S_LEAST = 1024**2
 """Octets of memory: less would refuse what comes while a few messages are under way."""
@@ -263,6 +266,24 @@ def _data_base_in_clear(config: Config) -> str:
     return _listened_to(host, "set lmtp-sql-ca-file") if is_clear else ""
 
 
+def _journal_refused(config: Config) -> str:
+    """Who only reads makes files beside SQLite's own in WAL mode (sqlite.org/wal.html)."""
+    url = urlsplit(config.lmtp_sql_url)
+    file = Path(url.path[1:]).absolute()
+    writable = (config.lmtp_maildir_root, *config.lmtp_sandbox_writable)
+    is_ours = any(file.is_relative_to(path.absolute()) for path in writable)
+    if url.scheme != "sqlite" or config.lmtp_sandbox == "off" or is_ours:
+        return ""
+    try:
+        with file.open("rb") as opened:
+            versions = opened.read(20)[18:]
+    except OSError:
+        return ""  # the hook says so, time and again
+    if versions != _WAL:
+        return ""
+    return f"{file} is in WAL mode: its folder has to stand in lmtp-sandbox-writable"
+
+
 def _server_in_clear(config: Config) -> str:
     target = config.lmtp_callout_server
     if target is None or target.is_path or config.lmtp_callout_starttls:
@@ -463,6 +484,7 @@ WARNINGS: tuple[Check, ...] = (
     Check(("lmtp-exec-command",), _no_program),
     _idle("passwd", "lmtp-passwd-domains"),
     Check(("lmtp-sql-url", "lmtp-sql-ca-file"), _data_base_in_clear),
+    Check(("lmtp-sql-url", "lmtp-sandbox", "lmtp-sandbox-writable"), _journal_refused),
     Check(("lmtp-ldap-url", "lmtp-ldap-starttls"), _directory_in_clear),
     Check(("lmtp-callout-server", "lmtp-callout-starttls"), _server_in_clear),
     Check(("lmtp-callout-ca-file", "lmtp-callout-starttls"), _authority_unused),

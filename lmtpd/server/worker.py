@@ -312,10 +312,13 @@ class Worker:
         self._stopping.set()
 
     def _refresh(self, certificates: Certificates) -> None:
+        """All of us have the same files: one says what became of them."""
+        news = certificates.loaded()
         while True:
-            gevent.sleep(LOOK_S)
-            for event, fields in certificates.refresh(self._disk.run):
+            for event, fields in news if self._index == 0 else ():
                 self._log.line(event, **fields)
+            gevent.sleep(LOOK_S)
+            news = certificates.refresh(self._disk.run)
 
     def _warn(self, certificates: Certificates) -> None:
         while self._index == 0:

@@ -1,6 +1,7 @@
 """The Debian package on a Debian that has never seen it: installed, upgraded, removed, purged.
 
-There is no systemd in such a root: the server is started by the line of the unit, as its user.
+There is no systemd in such a root: the server is started by the line of the unit, as its user, or
+by the script for SysV init.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.support.server import PROJECT
 UNIT = "lib/systemd/system/lmtpd.service"
 CONFIG = "etc/lmtpd/lmtpd.conf"
 STORE = "var/lib/lmtpd/maildirs"
+LOG = "var/log/lmtpd.log"
 
 # What the package needs of others: what `Depends` says, for nothing else is put into the root.
 NEEDED = ["adduser", "python3", "python3.11", "libc6", "libgcc-s1", "libstdc++6"]
@@ -92,6 +94,11 @@ def start(machine: Sandbox) -> None:
         *("--chuid", f"{service['User']}:{service['Group']}"),
         *("--startas", program, "--", *arguments),
     )
+    listens(machine)
+
+
+def listens(machine: Sandbox) -> None:
+    """Wait until it does."""
     look = "until python3 -c 'import smtplib; smtplib.LMTP(\"127.0.0.1\", 11200)' 2>/dev/null"
     machine.run("timeout", "30", "sh", "-c", f"{look}; do sleep 0.1; done")
 
@@ -187,6 +194,53 @@ def test_a_life(machine: Sandbox, package: Path) -> None:
     assert not machine.path("etc/lmtpd").exists()
     assert subjects(machine, "example.org/alice") == ["after", "before"]
     assert f"\n{owner}:" in machine.read("etc/passwd")
+
+
+def test_a_life_under_sysv(machine: Sandbox, package: Path) -> None:
+    """Installed, it runs; `service` has it in hand; upgraded, it runs anew; removed, it is gone."""
+    # Without an init system packages start nothing, unless they are told that they may.
+    machine.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n")
+    machine.path("usr/sbin/policy-rc.d").chmod(0o755)
+    install(machine, package)
+    listens(machine)
+    assert machine.run("service", "lmtpd", "status") == "lmtpd runs\n"
+    owner = unit(machine)["User"]
+    add = ("lmtpd", "mailbox", "add", "alice@example.org", "--config", f"/{CONFIG}")
+    machine.run("runuser", "-u", owner, "--", *add)
+    deliver(machine, "installed")
+    first = machine.read("run/lmtpd.pid")
+    assert machine.path(f"proc/{first.strip()}").owner() != "root"
+
+    machine.run("service", "lmtpd", "reload")
+    assert machine.read("run/lmtpd.pid") == first
+    deliver(machine, "reloaded")
+
+    machine.run("service", "lmtpd", "restart")
+    listens(machine)
+    second = machine.read("run/lmtpd.pid")
+    assert second not in ("", first)
+    deliver(machine, "restarted")
+
+    machine.run("service", "lmtpd", "stop")
+    with pytest.raises(RuntimeError, match=r": 3\nlmtpd does not run"):
+        machine.run("service", "lmtpd", "status")
+    machine.run("service", "lmtpd", "start")
+    install(machine, debian_package.changed(package, f"{lmtpd.__version__}+1", CONFIG, "# New.\n"))
+    listens(machine)
+    deliver(machine, "upgraded")
+    assert subjects(machine, "example.org/alice") == [
+        "installed",
+        "reloaded",
+        "restarted",
+        "upgraded",
+    ]
+    assert machine.read(LOG).count(" delivered ") == 4
+
+    machine.run("dpkg", "--remove", "lmtpd")
+    assert not machine.path("run/lmtpd.pid").exists()
+    machine.run("dpkg", "--purge", "lmtpd")
+    for gone in LOG, "etc/init.d/lmtpd", "etc/logrotate.d/lmtpd":
+        assert not machine.path(gone).exists()
 
 
 def test_an_empty_store_goes_with_it(machine: Sandbox, package: Path) -> None:

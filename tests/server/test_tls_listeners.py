@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import statistics
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.server.conftest import tls_settings
 from tests.support.certificates import Certificate, make_certificate
@@ -72,9 +74,35 @@ def test_the_name_chooses_and_a_renewed_pair_is_taken(tmp_path: Path) -> None:
             first.key_path.write_bytes(good)
             made = make_certificate(first.cert_path.parent)
             wait_for(lambda: shown(server.port) == made.der, _SOON_S, "the new pair")
-            wait_for(lambda: "certificate-loaded" in server.log, _SOON_S, "the line")
+            wait_for(lambda: len(loaded(server)) == 3, _SOON_S, "the line")
             deliver(open_since_before)
         assert len(server.messages(ALICE)) == 1
+
+
+def test_each_pair_is_told_once_however_many_workers_have_it(tmp_path: Path) -> None:
+    names = ["mx.example.org", "mail.example.org"]
+    first = make_certificate(folder(tmp_path, "a"), names, ends=90)
+    second = make_certificate(folder(tmp_path, "b"), ["b.example"], ends=30)
+    settings = {
+        "lmtp_cert_path": f"{first.cert_path};{second.cert_path}",
+        "lmtp_key_path": f"{first.key_path};{second.key_path}",
+        "lmtp_workers": 3,
+    }
+    with Server(tmp_path, **settings) as server:
+        wait_for(lambda: server.log.count(" worker-started ") == 3, _SOON_S, "all workers")
+        wait_for(lambda: len(loaded(server)) == 2, _SOON_S, "the lines")
+    ends = [
+        x509.load_der_x509_certificate(made.der).not_valid_after_utc for made in (first, second)
+    ]
+    assert loaded(server) == [
+        f"file={first.cert_path} names={','.join(names)} not_after={ends[0]:%Y-%m-%dT%H:%M:%SZ}",
+        f"file={second.cert_path} names=b.example not_after={ends[1]:%Y-%m-%dT%H:%M:%SZ}",
+    ]
+
+
+def loaded(server: Server) -> list[str]:
+    """What the server has said of the pairs that it uses."""
+    return re.findall(r" certificate-loaded (.*)", server.log)
 
 
 def test_a_name_that_is_none_costs_one_handshake(tmp_path: Path) -> None:

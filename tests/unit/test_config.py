@@ -2,7 +2,9 @@
 
 import os
 import resource
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -491,6 +493,27 @@ def test_warnings(text: str, environment: dict[str, str], warning: str, loads: L
     (only,) = config.warnings
     assert warning in only
     assert config.lmtp_port == 11200
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "is_said"),
+    [
+        ("wal", "", True),
+        ("wal", "lmtp-sandbox = off", False),
+        ("wal", "lmtp-sandbox-writable = maildirs; etc", False),
+        ("delete", "", False),
+    ],
+)
+def test_a_data_base_whose_readers_write(
+    mode: str, more: str, is_said: bool, place: Path, loads: Load
+) -> None:
+    with closing(sqlite3.connect(place / "etc" / "base")) as base:
+        base.execute(f"PRAGMA journal_mode={mode}")
+        base.execute("CREATE TABLE people (address)")
+    url = f"lmtp-sql-url = sqlite:///{place}/etc/base"
+    config = loads(f"{SQL}\n{url}\n{more}\n", {}, {"lmtp-hostname": "mx"})
+    assert [one for one in config.warnings if "WAL" in one] == list(config.warnings)
+    assert bool(config.warnings) == is_said
 
 
 def test_what_kubernetes_and_others_set_is_no_matter(loads: Load) -> None:
