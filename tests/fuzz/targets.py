@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 from lmtpd import proxy
-from lmtpd.protocol import events, replies
+from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address, AddressError
 from lmtpd.protocol.command import CommandParser, UnboundedChunkError
 from lmtpd.protocol.data import DataReader
-from lmtpd.protocol.dialogue import NEED_DATA, Dialogue
-from lmtpd.protocol.events import Chunk, EndOfData, Event, Gone, Quit, RcptTo, Refused, StartTls
+from lmtpd.protocol.events import EndOfData, Quit, RcptTo, Refused
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
-from lmtpd.protocol.reply import Reply
-from tests.support.usual_replies import USUAL_REPLIES
+from tests.support.watched import WatchedConversation, converse
 
-LIMITS = Limits(message_octets=5000, recipients=3, line_octets=200)
+LIMITS = Limits(message_octets=1500, recipients=3, line_octets=200)
 EXTENSIONS = Extensions(starttls=True, dsn=True)
 OPENING = b"LHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nRCPT TO:<c@x>\r\n"
 
@@ -72,10 +72,12 @@ def proxy_header(octets: bytes) -> None:
 
 
 def dialogue(octets: bytes) -> None:
-    """As commands: the same in any cut. As a message: not one octet is a command."""
-    whole = _converse(octets, len(octets) or 1)
+    """As commands: what the model foretells, in any cut. As a message: no octet is a command."""
+    whole = converse(octets, [], LIMITS, EXTENSIONS)
     for size in (1, 7):
-        assert _converse(octets, size) == whole, f"pieces of {size} octets give other replies"
+        pieces = converse(octets, repeat(size), LIMITS, EXTENSIONS)
+        assert pieces.said == whole.said, f"pieces of {size} octets give other replies"
+        assert pieces.essence == whole.essence, f"pieces of {size} octets give other events"
     if len(octets) > LIMITS.message_octets // 2:
         return
     lines = octets + b"\r\n"
@@ -84,63 +86,11 @@ def dialogue(octets: bytes) -> None:
         b"DATA\r\n" + stuffed + b".\r\n",
         b"BDAT %d LAST\r\n" % len(lines) + lines,
     ):
-        heard = _Conversation()
+        heard = WatchedConversation(LIMITS, EXTENSIONS)
         heard.hear(OPENING + sent + b"QUIT\r\n")
-        assert heard.text == lines, (heard.text, lines)
-        assert [type(event) for event in heard.heard[-2:]] == [EndOfData, Quit], heard.heard
-
-
-class _Conversation:
-    """A client to which all is granted."""
-
-    def __init__(self) -> None:
-        self.dialogue = Dialogue(LIMITS, EXTENSIONS)
-        self.dialogue.send(replies.GREETING)
-        self.heard: list[Event] = []
-        self.said: list[bytes] = []
-        self.text = b""
-
-    def hear(self, octets: bytes) -> None:
-        if not self.dialogue.is_open:
-            return
-        self.dialogue.receive(octets)
-        while self.dialogue.is_open:
-            event = self.dialogue.next_event()
-            if event is NEED_DATA:
-                return
-            if isinstance(event, Chunk):
-                assert self.dialogue.owed == 0
-                self.text += event.data
-                continue
-            self.heard.append(event)
-            if isinstance(event, Gone):
-                return
-            assert 0 < self.dialogue.owed <= LIMITS.recipients
-            while self.dialogue.owed:
-                self.said.append(self.dialogue.send(_answer(event)))
-            if isinstance(event, StartTls):
-                self.dialogue.tls_started()
-
-
-def _answer(event: Event) -> Reply:
-    match event:
-        case Refused(reply):
-            return reply
-        case EndOfData(is_too_large=True):
-            return replies.TOO_LARGE
-        case EndOfData(has_lost_chunk=has_lost):
-            return replies.CHUNK_LOST if has_lost else replies.DELIVERED
-    return USUAL_REPLIES[type(event)]
-
-
-def _converse(octets: bytes, size: int) -> tuple[list[bytes], list[events.Event]]:
-    # What stands behind STARTTLS in clear is dropped, and how much that is depends on the cut.
-    octets = octets.upper().partition(b"STARTTLS")[0] if b"STARTTLS" in octets.upper() else octets
-    conversation = _Conversation()
-    for at in range(0, len(octets), size):
-        conversation.hear(octets[at : at + size])
-    conversation.hear(b"")
-    return conversation.said, conversation.heard
+        assert heard.content == lines, (heard.content, lines)
+        assert heard.events[-2:] == [EndOfData(), Quit()], heard.events
+        assert heard.said[-3:] == [replies.DELIVERED] * 2 + [replies.BYE]
 
 
 def _read(reader: DataReader, octets: bytes, size: int) -> tuple[bytes, bytes | None]:
