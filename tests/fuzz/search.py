@@ -10,7 +10,7 @@ import atheris
 
 def main() -> None:
     """Run until libFuzzer has enough, or something broke."""
-    with atheris.instrument_imports(include=["lmtpd.protocol", "lmtpd.proxy", "tests.fuzz"]):
+    with atheris.instrument_imports(include=["lmtpd", "tests.fuzz"]):
         target = importlib.import_module(f"tests.fuzz.{sys.argv[1]}").TARGETS[sys.argv[2]]
     atheris.Setup([sys.argv[0], *sys.argv[3:]], target)
     atheris.Fuzz()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import repeat
 
 from lmtpd import proxy
+from lmtpd.delivery.trace import (
+    check_delivered_to,
+    check_hops,
+    header_section,
+    without_return_path,
+)
+from lmtpd.failures import MailLoopError
 from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address, AddressError
 from lmtpd.protocol.command import CommandParser, UnboundedChunkError
-from lmtpd.protocol.data import DataReader
+from lmtpd.protocol.data import DataReader, NewlineConverter
+from lmtpd.protocol.envelope import Recipient
 from lmtpd.protocol.events import EndOfData, Quit, RcptTo, Refused
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
-from tests.support.watched import WatchedConversation, converse
+from tests.fuzz.answers import answers, path_of_a_bridge
+from tests.support.watched import WatchedConversation, converse, cut
 
 LIMITS = Limits(message_octets=1500, recipients=3, line_octets=200)
 EXTENSIONS = Extensions(starttls=True, dsn=True)
@@ -29,6 +39,7 @@ def data(octets: bytes, reader: type[DataReader] = DataReader) -> None:
             assert content.startswith(read), f"pieces of {size}: {read!r}, not {content!r}"
         else:
             assert read == content, f"pieces of {size}: {read!r}, not {content!r}"
+    _store(octets)
 
 
 def command(octets: bytes) -> None:
@@ -49,6 +60,7 @@ def command(octets: bytes) -> None:
 
 def address(octets: bytes) -> None:
     """What was read is spelled in one way, which reads as the same and breaks no line."""
+    path_of_a_bridge(octets)
     try:
         read = Address.parse(octets.decode("utf-8", "replace"))
     except AddressError:
@@ -114,10 +126,50 @@ def _by_lines(octets: bytes) -> tuple[bytes, bytes | None]:
             return content, None
 
 
+def _store(octets: bytes) -> None:
+    """What becomes of a message on its way to the disk, in any cut and line by line."""
+    plain = octets.replace(b"\r\n", b"\n")
+    for size in (len(octets) or 1, 1, 3):
+        converter = NewlineConverter()
+        pieces = [converter.feed(piece) for piece in cut(octets, repeat(size))]
+        assert b"".join(pieces) + converter.finish() == plain, f"pieces of {size}"
+    for text in (octets, plain):
+        header = header_section(text)
+        lines = _header_lines(text)
+        assert header == b"".join(lines)
+        assert without_return_path(header, text) == _less_return_path(lines) + text[len(header) :]
+        with suppress(MailLoopError):
+            check_hops(header)
+            check_delivered_to(header, Recipient(Address("b", "x"), ("b@x",)))
+
+
+def _header_lines(text: bytes) -> list[bytes]:
+    """Up to the blank line, or to the last line that is whole."""
+    lines = []
+    while True:
+        line, end, text = text.partition(b"\n")
+        if not end or line in (b"", b"\r"):
+            return lines
+        lines.append(line + end)
+
+
+def _less_return_path(lines: list[bytes]) -> bytes:
+    kept, is_dropped = [], False
+    for line in lines:
+        name, colon, _ = line.partition(b":")
+        is_folded = line[:1] in (b" ", b"\t")
+        is_named = bool(colon) and name.rstrip(b" \t").lower() == b"return-path"
+        is_dropped = is_dropped if is_folded else is_named
+        if not is_dropped:
+            kept.append(line)
+    return b"".join(kept)
+
+
 TARGETS = {
     "data": data,
     "command": command,
     "address": address,
     "dialogue": dialogue,
     "proxy": proxy_header,
+    "answers": answers,
 }

@@ -40,8 +40,9 @@ class Conversation:
         *,
         under_tls: bool = False,
         needs_tls: bool = False,
+        kind: type[Dialogue] = Dialogue,
     ) -> None:
-        self.dialogue = Dialogue(
+        self.dialogue = kind(
             limits, extensions or Extensions(), under_tls=under_tls, needs_tls=needs_tls
         )
         self.dialogue.send(replies.GREETING)

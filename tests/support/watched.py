@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator
 
+from lmtpd.protocol.dialogue import Dialogue
 from lmtpd.protocol.events import Chunk, Event, Hello
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
@@ -40,8 +41,15 @@ def octets_held(root: object, *shared: object) -> int:
 class WatchedConversation(Conversation):
     """Raises AssertionError at the first step that the model would not take."""
 
-    def __init__(self, limits: Limits, extensions: Extensions, *, needs_tls: bool = False) -> None:
-        super().__init__(limits, extensions, needs_tls=needs_tls)
+    def __init__(
+        self,
+        limits: Limits,
+        extensions: Extensions,
+        *,
+        needs_tls: bool = False,
+        kind: type[Dialogue] = Dialogue,
+    ) -> None:
+        super().__init__(limits, extensions, needs_tls=needs_tls, kind=kind)
         self._limits, self._extensions = limits, extensions
         self._model = LmtpModel(limits, extensions, needs_tls=needs_tls)
         self._shared = (limits, extensions, self.dialogue._parser)
@@ -113,13 +121,14 @@ def converse(
     extensions: Extensions,
     *,
     needs_tls: bool = False,
+    kind: type[Dialogue] = Dialogue,
 ) -> WatchedConversation:
     """All that a client says, in pieces of these sizes and then the rest; then it leaves.
 
     Where STARTTLS was granted, HANDSHAKE stands for the handshake: what is before it was said in
     clear too early, in whatever pieces, and what is behind it is said under TLS.
     """
-    conversation = WatchedConversation(limits, extensions, needs_tls=needs_tls)
+    conversation = WatchedConversation(limits, extensions, needs_tls=needs_tls, kind=kind)
     left = iter(sizes)
     for number, part in enumerate(octets.split(HANDSHAKE)):
         if conversation.awaits_handshake:
