@@ -21,8 +21,8 @@ from lmtpd.recipients.chain import AddressRules
 from lmtpd.recipients.socketmap import netstring
 from lmtpd.recipients.verdict import AnswerError, Verdict
 from lmtpd.recipients.wire import Frame, line
+from tests.support.conversation import cut
 from tests.support.scripted import HANDSHAKE, TEXT, talk
-from tests.support.watched import cut
 
 _READER = AnswerReader("example.org", AddressRules())
 _SENT = Transaction("a@x", [Address("b", "x"), Address("c", "x")])

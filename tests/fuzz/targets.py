@@ -22,7 +22,8 @@ from lmtpd.protocol.events import EndOfData, Quit, RcptTo, Refused
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
 from tests.fuzz.answers import answers, path_of_a_bridge
-from tests.support.watched import WatchedConversation, converse, cut
+from tests.support.conversation import cut
+from tests.support.watched import WatchedConversation, converse
 
 LIMITS = Limits(message_octets=1500, recipients=3, line_octets=200)
 EXTENSIONS = Extensions(starttls=True, dsn=True)

@@ -15,8 +15,9 @@ import pytest
 from lmtpd.protocol.dialogue import Dialogue
 from tests.fuzz import broken, targets
 from tests.fuzz.targets import EXTENSIONS, LIMITS, OPENING
+from tests.support.conversation import HANDSHAKE
 from tests.support.dialogues import Handshake, Say, scripts
-from tests.support.watched import HANDSHAKE, converse
+from tests.support.watched import converse
 
 FOLDER = Path(__file__).resolve().parent
 KEPT = sorted((FOLDER / "corpus").glob("*/*"))

@@ -18,7 +18,8 @@ from lmtpd.protocol.events import Chunk, Data, EndOfChunk, EndOfData, Event, Gon
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
 from lmtpd.protocol.reply import Reply
-from tests.support.watched import HANDSHAKE, WatchedConversation, converse, cut
+from tests.support.conversation import HANDSHAKE, cut
+from tests.support.watched import WatchedConversation, converse
 
 LIMITS = Limits(message_octets=60, recipients=3, line_octets=80)
 ROOMY = Limits(message_octets=100_000)

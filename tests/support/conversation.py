@@ -5,6 +5,8 @@ The one exception is `nobody`, whose mail is not taken and who is no recipient.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from lmtpd.protocol import events, replies
 from lmtpd.protocol.dialogue import NEED_DATA, Dialogue
 from lmtpd.protocol.events import Chunk, EndOfChunk, EndOfData, Event, Gone, Refused
@@ -12,6 +14,9 @@ from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
 from lmtpd.protocol.reply import Reply
 from tests.support.usual_replies import USUAL_REPLIES
+
+HANDSHAKE = b"\x16"
+"""The first octet of a TLS record with one (RFC 8446 5.1); for `converse`, all of the handshake."""
 
 
 def answer(event: Event) -> Reply:
@@ -41,7 +46,9 @@ class Conversation:
         under_tls: bool = False,
         needs_tls: bool = False,
         kind: type[Dialogue] = Dialogue,
+        answers: Iterable[Reply] | None = None,
     ) -> None:
+        """One that says so in their order; the usual replies if no answers are given."""
         self.dialogue = kind(
             limits, extensions or Extensions(), under_tls=under_tls, needs_tls=needs_tls
         )
@@ -49,6 +56,7 @@ class Conversation:
         self.events: list[Event] = []
         self.said: list[Reply] = []
         self.awaits_handshake = False
+        self._answers = None if answers is None else iter(answers)
 
     def hear(self, octets: bytes) -> tuple[Reply, ...]:
         """Take octets of the client, answer all that they say, and give these answers."""
@@ -68,8 +76,9 @@ class Conversation:
         self.events.append(event)
         assert (self.dialogue.owed == 0) is isinstance(event, Chunk | Gone)
         while self.dialogue.owed:
-            self.say(answer(event))
-        self.awaits_handshake = isinstance(event, events.StartTls)
+            self.say(answer(event) if self._answers is None else next(self._answers))
+        if isinstance(event, events.StartTls):
+            self.awaits_handshake = self.said[-1].is_success
 
     def say(self, reply: Reply) -> None:
         """A reply that is owed."""
@@ -105,3 +114,33 @@ class Conversation:
             text.clear()
             joined.append(event)
         return joined
+
+
+def cut(octets: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
+    """Pieces of these sizes, then what is left."""
+    left = iter(sizes)
+    while octets:
+        size = next(left, len(octets))
+        yield octets[:size]
+        octets = octets[size:]
+
+
+def lead(conversation: Conversation, octets: bytes, sizes: Iterable[int] = ()) -> None:
+    """All that a client says, in pieces of these sizes and then the rest; then it leaves.
+
+    Where STARTTLS was granted, HANDSHAKE stands for the handshake: what is before it was said in
+    clear too early, in whatever pieces, and what is behind it is said under TLS.
+    """
+    left = iter(sizes)
+    for number, part in enumerate(octets.split(HANDSHAKE)):
+        is_secured = conversation.awaits_handshake
+        if is_secured:
+            conversation.shake_hands()
+        for piece in cut(part if is_secured or not number else HANDSHAKE + part, left):
+            if conversation.awaits_handshake:
+                conversation.dialogue.receive(piece)
+            else:
+                conversation.hear(piece)
+    if conversation.awaits_handshake:
+        conversation.shake_hands()
+    conversation.hear(b"")

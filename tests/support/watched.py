@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from lmtpd.protocol.dialogue import Dialogue
 from lmtpd.protocol.events import Chunk, Event, Hello
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
 from lmtpd.protocol.reply import Reply
-from tests.support.conversation import Conversation
+from tests.support.conversation import Conversation, lead
 from tests.support.lmtp_model import LmtpModel
-
-HANDSHAKE = b"\x16"
-"""The first octet of a TLS record with one (RFC 8446 5.1); for `converse`, all of the handshake."""
 
 _OWN_WORDS = 1024
 """Octets of a reply that a dialogue holds just now; the reply is everybody's."""
@@ -105,15 +102,6 @@ class WatchedConversation(Conversation):
         assert dialogue.is_between_transactions == (not is_in_transaction and not model.owed)
 
 
-def cut(octets: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
-    """Pieces of these sizes, then what is left."""
-    left = iter(sizes)
-    while octets:
-        size = next(left, len(octets))
-        yield octets[:size]
-        octets = octets[size:]
-
-
 def converse(
     octets: bytes,
     sizes: Iterable[int],
@@ -123,24 +111,7 @@ def converse(
     needs_tls: bool = False,
     kind: type[Dialogue] = Dialogue,
 ) -> WatchedConversation:
-    """All that a client says, in pieces of these sizes and then the rest; then it leaves.
-
-    Where STARTTLS was granted, HANDSHAKE stands for the handshake: what is before it was said in
-    clear too early, in whatever pieces, and what is behind it is said under TLS.
-    """
+    """`lead` with a conversation that is watched."""
     conversation = WatchedConversation(limits, extensions, needs_tls=needs_tls, kind=kind)
-    left = iter(sizes)
-    for number, part in enumerate(octets.split(HANDSHAKE)):
-        if conversation.awaits_handshake:
-            conversation.shake_hands()
-        elif number:
-            part = HANDSHAKE + part
-        for piece in cut(part, left):
-            if conversation.awaits_handshake:
-                conversation.dialogue.receive(piece)
-            else:
-                conversation.hear(piece)
-    if conversation.awaits_handshake:
-        conversation.shake_hands()
-    conversation.hear(b"")
+    lead(conversation, octets, sizes)
     return conversation
