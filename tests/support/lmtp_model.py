@@ -48,7 +48,7 @@ _SYNTAX = (
     replies.TOO_LARGE,
 )
 _CONDUCT = (replies.TOO_MANY_ERRORS, replies.TOO_MANY_NOOPS, replies.TOO_MANY_COMMANDS)
-_BDAT = re.compile(rb"(?i:BDAT) +([0-9]{1,20})(?![0-9])(.*)")
+_BDAT = re.compile(rb"(?i:BDAT) +([0-9]{1,20})(| .*)")
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 

@@ -447,6 +447,7 @@ def test_what_came_behind_a_text_is_not_kept() -> None:
         pytest.param(b"BDAT 6 LAST\r\r\n", id="CR"),
         pytest.param(b"BDAT\t6 LAST\r\n", id="tab before the number"),
         pytest.param(b"BDAT 6 LAST\n", id="LF alone"),
+        pytest.param(b"BDAT 0x6 LAST\r\n", id="a number that some read otherwise"),
         pytest.param(b"BDAT 6 LAST" + b" " * 60 + b"\r\n", id="line too long"),
     ],
 )
