@@ -61,6 +61,8 @@ _HTTP = frozenset(
 
 KNOWN_LINES = 1000
 """A command that comes again, a bare DATA or one for a busy recipient, is not read again."""
+_KNOWN_OCTETS = 512
+"""Of a line that is worth it (RFC 5321 4.5.3.1.4): a stranger's long ones would fill megabytes."""
 
 
 class CommandParser:
@@ -94,7 +96,8 @@ class CommandParser:
         Raises:
             UnboundedChunkError: BDAT without a number.
         """
-        return self._known(line, smtputf8)
+        read = self._known if len(line) <= _KNOWN_OCTETS else self._read
+        return read(line, smtputf8)
 
     def _read(self, line: bytes, smtputf8: bool) -> events.Command | Bdat:
         try:

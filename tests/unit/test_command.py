@@ -6,12 +6,13 @@ import pytest
 
 from lmtpd.protocol import events, replies
 from lmtpd.protocol.address import Address
-from lmtpd.protocol.command import Bdat, CommandParser, UnboundedChunkError
+from lmtpd.protocol.command import KNOWN_LINES, Bdat, CommandParser, UnboundedChunkError
 from lmtpd.protocol.envelope import BodyType
 from lmtpd.protocol.events import Expand, Hello, MailFrom, RcptTo, Refused, Verify, XForward
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
 from lmtpd.protocol.reply import Reply
+from tests.support.watched import octets_held
 
 LIMITS = Limits(message_octets=100_000)
 ALICE = Address("alice", "example.org")
@@ -366,6 +367,15 @@ def test_orcpt_beyond_ascii_under_smtputf8() -> None:
 def test_what_is_not_announced_does_not_exist(line: str, reply: Reply) -> None:
     assert not isinstance(parse(line), Refused)
     assert parse(line, extensions=NONE) == Refused(reply)
+
+
+def test_long_lines_are_not_known_by_heart() -> None:
+    parser = CommandParser(Limits(), Extensions())
+    before = octets_held(parser)
+    for number in range(KNOWN_LINES):
+        path = b"%04d" % number + b"x" * 4000
+        assert isinstance(parser.parse(b"MAIL FROM:<%s>" % path, smtputf8=False), MailFrom)
+    assert octets_held(parser) - before < 100_000
 
 
 @pytest.mark.parametrize("line", ["VRFY a", "EXPN a", "STARTTLS"])
