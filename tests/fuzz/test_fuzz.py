@@ -92,7 +92,7 @@ def _search(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=seconds + 60,
+        timeout=seconds + 120,
         check=False,
     )
 

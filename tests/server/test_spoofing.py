@@ -91,6 +91,21 @@ def test_commands_behind_the_last_chunk_are_the_next_transaction(server: Server)
     assert server.messages(BOB) == []
 
 
+def test_nothing_of_a_message_is_cut_or_changed(server: Server) -> None:
+    """Where one reader of it ends a line or a field, so does the next one."""
+    message = (
+        b"Subject: x\rBcc: bob@example.org\r\nX-Nul: a\0b\r\nX-Octets: \x80\xff\xc0\xae\r\n"
+        b"X-Long: " + b"x" * 100_000 + b"\r\n folded\r\nno field\r\n\r\n"
+        b"a\rb\nc\0d\r\r\n" + b"y" * 100_000 + b"\r\n"
+    )
+    with greeted(server) as client:
+        client.send(OPENING + b"DATA\r\n" + message + b".\r\nQUIT\r\n")
+        assert [reply.code for reply in client.replies(6)] == [250, 250, 250, 354, 250, 221]
+    [stored] = server.messages(ALICE)
+    assert stored.endswith(b"\n" + message.replace(b"\r\n", b"\n"))
+    assert server.messages(BOB) == []
+
+
 @pytest.mark.parametrize(
     "line", ["XCLIENT ADDR=192.0.2.7", "XCLIENT NAME=mx.example.org LOGIN=alice", "AUTH EXTERNAL ="]
 )
