@@ -8,6 +8,7 @@ import ssl
 import statistics
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,19 @@ def test_what_is_older_than_tls_1_2_is_refused(tls_server: Server) -> None:
     assert "Cipher is ECDHE" in _s_client(tls_server.port, "-tls1_2")
 
 
+def test_a_client_cannot_have_the_handshake_again(tls_server: Server) -> None:
+    """Each would cost the server far more than the client (CVE-2011-1473)."""
+    require("openssl")
+    command = ["openssl", "s_client", "-connect", f"{LOOPBACK}:{tls_server.port}", "-tls1_2"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT) as client:
+        assert client.stdout
+        assert any(line.startswith(b"220 ") for line in client.stdout)
+        said, _ = client.communicate(b"R\n", timeout=_SOON_S)
+    assert b"RENEGOTIATING" in said
+    assert b"no renegotiation" in said
+
+
 class Clients:
     """An authority, a client that it vouches for, and one that it does not know."""
 
@@ -256,27 +270,41 @@ def test_an_octet_now_and_then_does_not_prolong_a_handshake(
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["silent", "partial"])
+@pytest.mark.parametrize("is_starttls", [False, True], ids=["at once", "starttls"])
 def test_stalled_handshakes_cost_nobody_else_anything(
-    said: bytes, tls_server: Server, certificate: Certificate
+    is_starttls: bool, said: bytes, tmp_path: Path, certificate: Certificate
 ) -> None:
-    tls_server.mailbox(ALICE)
+    settings = tls_settings(certificate) | {"lmtp_tls_only": not is_starttls}
+    with Server(tmp_path, **settings) as server, ExitStack() as stack:
+        server.mailbox(ALICE)
 
-    def median_seconds() -> float:
-        took = []
-        for _ in range(15):
-            begun = time.monotonic()
-            with Client.tcp(tls_server.port, certificate.client_context()) as client:
-                assert client.reply().code == 220
-                deliver(client)
-            took.append(time.monotonic() - begun)
-        return statistics.median(took)
+        def median_seconds() -> float:
+            took = []
+            for _ in range(15):
+                begun = time.monotonic()
+                with _under_tls(server.port, certificate, is_starttls) as client:
+                    deliver(client)
+                took.append(time.monotonic() - begun)
+            return statistics.median(took)
 
-    alone = median_seconds()
-    stalled = [socket.create_connection((LOOPBACK, tls_server.port)) for _ in range(_STALLED)]
-    try:
-        for one in stalled:
-            one.sendall(said)
+        alone = median_seconds()
+        for _ in range(_STALLED):
+            stalled = stack.enter_context(Client.tcp(server.port))
+            if is_starttls:
+                assert stalled.reply().code == 220
+                assert stalled.command("STARTTLS").code == 220
+            stalled.send(said)
         assert median_seconds() < 3 * alone + 0.2
-    finally:
-        for one in stalled:
-            one.close()
+
+
+def _under_tls(port: int, certificate: Certificate, is_starttls: bool) -> Client:
+    """A client that is greeted and has shaken hands."""
+    if not is_starttls:
+        client = Client.tcp(port, certificate.client_context())
+        assert client.reply().code == 220
+        return client
+    client = Client.tcp(port)
+    assert client.reply().code == 220
+    assert client.command("STARTTLS").code == 220
+    client.start_tls(certificate.client_context())
+    return client
