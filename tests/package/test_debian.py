@@ -1,13 +1,13 @@
 """The Debian package on a Debian that has never seen it: installed, upgraded, removed, purged.
 
-There is no systemd in such a root: the server is started by the line of the unit, as its user.
+No systemd runs here: the server is started by the line of the unit, as its user. Where one does it
+is test_systemd.py's.
 """
 
 from __future__ import annotations
 
 import configparser
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,17 +16,13 @@ import pytest
 import lmtpd
 from lmtpd import config
 from tests.support import debian_package
-from tests.support.components import lacking, require, require_root
-from tests.support.debian_package import CleanRoot
+from tests.support.components import lacking
 from tests.support.sandbox import NoSandboxError, Sandbox
 from tests.support.server import PROJECT
 
 UNIT = "lib/systemd/system/lmtpd.service"
 CONFIG = "etc/lmtpd/lmtpd.conf"
 STORE = "var/lib/lmtpd/maildirs"
-
-# What the package needs of others: what `Depends` says, for nothing else is put into the root.
-NEEDED = ["adduser", "python3", "python3.11", "libc6", "libgcc-s1", "libstdc++6"]
 
 DELIVER = """
 import smtplib, sys
@@ -35,41 +31,14 @@ with smtplib.LMTP("127.0.0.1", 11200) as client:
 """
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, CleanRoot]]:
-    """The package, and the root to install it in; both come into being at the same time."""
-    require_root("a root file system is made by root only")
-    require("clean-root")
-    require("debian")
-    root = CleanRoot(tmp_path_factory.mktemp("root"))
-    try:
-        root.begin(NEEDED)
-        yield debian_package.build(tmp_path_factory.mktemp("debian")), root
-    finally:
-        root.end()
-
-
 @pytest.fixture
-def package(made: tuple[Path, CleanRoot]) -> Path:
-    """The .deb file."""
-    return made[0]
-
-
-@pytest.fixture
-def machine(made: tuple[Path, CleanRoot]) -> Iterator[Sandbox]:
+def machine(clean_root: Path) -> Iterator[Sandbox]:
     """A machine where nothing of it is installed."""
     try:
-        with Sandbox(base=made[1].path()) as sandbox:
+        with Sandbox(base=clean_root) as sandbox:
             yield sandbox
     except NoSandboxError as error:
         lacking(str(error))
-
-
-def install(machine: Sandbox, package: Path) -> str:
-    """As unattended-upgrades has it done, with no one to answer; all that dpkg said."""
-    shutil.copy(package, machine.path("root/lmtpd.deb"))
-    unasked = ("--force-confdef", "--force-confold")
-    return machine.run("dpkg", *unasked, "--install", "/root/lmtpd.deb")
 
 
 def unit(machine: Sandbox) -> configparser.SectionProxy:
@@ -120,7 +89,7 @@ def test_its_version_is_that_of_the_project(package: Path) -> None:
 
 def test_it_depends_on_no_more_than_the_clean_root_has(package: Path) -> None:
     depends = debian_package.field(package, "Depends")
-    assert {one.split()[0] for one in depends.split(", ")} == set(NEEDED)
+    assert {one.split()[0] for one in depends.split(", ")} == set(debian_package.DEPENDS)
 
 
 def test_its_configuration_is_sound_and_keeps_to_loopback(tmp_path: Path) -> None:
@@ -143,7 +112,7 @@ def test_each_suggestion_in_its_configuration_is_a_setting() -> None:
 
 def test_a_life(machine: Sandbox, package: Path) -> None:
     """Installed, it delivers; upgraded, with mail and configuration kept; removed, and purged."""
-    install(machine, package)
+    debian_package.install(machine, package)
     service = unit(machine)
     owner = service["User"]
     assert machine.run("lmtpd", "--version") == f"lmtpd {lmtpd.__version__}\n"
@@ -163,7 +132,7 @@ def test_a_life(machine: Sandbox, package: Path) -> None:
     machine.write(CONFIG, ours)
     newer = debian_package.changed(package, f"{lmtpd.__version__}+1", CONFIG, "# New.\n")
     stop(machine)
-    install(machine, newer)
+    debian_package.install(machine, newer)
     start(machine)
     deliver(machine, "after")
     assert machine.read(CONFIG) == ours
@@ -184,6 +153,6 @@ def test_a_life(machine: Sandbox, package: Path) -> None:
 
 
 def test_an_empty_store_goes_with_it(machine: Sandbox, package: Path) -> None:
-    install(machine, package)
+    debian_package.install(machine, package)
     machine.run("dpkg", "--purge", "lmtpd")
     assert not machine.path("var/lib/lmtpd").exists()

@@ -1,0 +1,38 @@
+"""The Debian package, and the root to install it in: made once for all that want them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import debian_package
+from tests.support.components import require, require_root
+from tests.support.debian_package import CleanRoot
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, CleanRoot]]:
+    """Both come into being at the same time."""
+    require_root("a root file system is made by root only")
+    require("clean-root")
+    require("debian")
+    root = CleanRoot(tmp_path_factory.mktemp("root"))
+    try:
+        root.begin()
+        yield debian_package.build(tmp_path_factory.mktemp("debian")), root
+    finally:
+        root.end()
+
+
+@pytest.fixture(scope="session")
+def package(made: tuple[Path, CleanRoot]) -> Path:
+    """The .deb file."""
+    return made[0]
+
+
+@pytest.fixture(scope="session")
+def clean_root(made: tuple[Path, CleanRoot]) -> Path:
+    """A Debian that has never seen it."""
+    return made[1].path()
