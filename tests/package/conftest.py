@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import debian_package
-from tests.support.components import require, require_root
+from tests.support.components import lacking, require, require_root
 from tests.support.debian_package import CleanRoot
+from tests.support.installed import CONFIG, Installed
+from tests.support.sandbox import NoSandboxError
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,22 @@ def package(made: tuple[Path, CleanRoot]) -> Path:
 def clean_root(made: tuple[Path, CleanRoot]) -> Path:
     """A Debian that has never seen it."""
     return made[1].path()
+
+
+@pytest.fixture(scope="session")
+def machine(package: Path, clean_root: Path) -> Iterator[Installed]:
+    """One where it is installed and systemd runs."""
+    try:
+        with Installed(clean_root, package) as installed:
+            yield installed
+    except NoSandboxError as error:
+        lacking(str(error))
+
+
+@pytest.fixture
+def site(machine: Installed) -> Iterator[Installed]:
+    """There it is stopped, and as it is installed but for its mail."""
+    config = machine.read(CONFIG)
+    machine.reset(config)
+    yield machine
+    machine.reset(config)

@@ -1,0 +1,89 @@
+"""Sockets that systemd holds: nobody is refused while lmtpd is started again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+from tests.support import debian_package
+from tests.support.client import Client
+from tests.support.debian_package import field
+from tests.support.installed import CONFIG, PORT, SOON_S, Installed
+from tests.support.load import Load
+
+
+class Callers:
+    """Clients who come one after the other, from several sides, until they are told to stop."""
+
+    def __init__(self, site: Installed) -> None:
+        self._site = site
+        self._is_over = Event()
+
+    def __enter__(self) -> Callers:
+        self._pool = ThreadPoolExecutor(4, initializer=self._site.enter_network)
+        self._callers = [self._pool.submit(self._call) for _ in range(4)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._pool.shutdown()
+
+    def served(self) -> int:
+        """How many were; ConnectionError if one was refused, or cut off."""
+        self._is_over.set()
+        return sum(caller.result() for caller in self._callers)
+
+    def _call(self) -> int:
+        count = 0
+        while not self._is_over.is_set():
+            with Client.tcp(PORT) as client:
+                # 421 to one who came in the last moment: he comes again.
+                assert client.reply().code in (220, 421)
+                count += 1
+        return count
+
+
+def test_nobody_is_refused_meanwhile(site: Installed) -> None:
+    site.serve("lmtpd.socket")
+    record = site.record
+
+    def mail_goes_on() -> None:
+        enough = len(record.answers) + 20
+        load.wait(lambda: len(record.answers) > enough, SOON_S, "mail")
+
+    with (
+        Callers(site) as callers,
+        Load(PORT, record, "load", connections=3, at_start=site.enter_network) as load,
+    ):
+        for _ in range(3):
+            mail_goes_on()
+            site.systemctl("restart", "lmtpd")
+        mail_goes_on()
+        assert callers.served() > 0
+    assert site.holds_all()
+
+
+def test_the_first_client_starts_it(site: Installed) -> None:
+    site.systemctl("start", "lmtpd.socket")
+    assert site.states() == ["active", "inactive"]
+    site.deliver()
+    assert site.states() == ["active", "active"]
+    assert site.holds_all()
+
+
+def test_they_are_there_again_after_an_upgrade(site: Installed, package: Path) -> None:
+    """And gone when the package is."""
+    newer = debian_package.changed(package, f"{field(package, 'Version')}+1", CONFIG, "# New.\n")
+    site.systemctl("enable", "--now", "lmtpd.socket")
+    site.deliver()
+    main = site.shown("lmtpd", "MainPID")
+    debian_package.install(site, newer)
+    assert site.states() == ["active", "active"]
+    assert site.shown("lmtpd", "MainPID") not in ("0", main)
+    site.deliver()
+    site.run("dpkg", "--remove", "lmtpd")
+    assert site.states() == ["inactive", "inactive"]
+    assert not site.greets()
+    assert site.holds_all()
+    debian_package.install(site, package)
