@@ -10,7 +10,7 @@ import pytest
 from tests.support import debian_package
 from tests.support.components import lacking, require, require_root
 from tests.support.debian_package import CleanRoot
-from tests.support.installed import CONFIG, Installed
+from tests.support.installed import Installed
 from tests.support.sandbox import NoSandboxError
 
 
@@ -53,7 +53,6 @@ def machine(package: Path, clean_root: Path) -> Iterator[Installed]:
 @pytest.fixture
 def site(machine: Installed) -> Iterator[Installed]:
     """There it is stopped, and as it is installed but for its mail."""
-    config = machine.read(CONFIG)
-    machine.reset(config)
+    machine.reset()
     yield machine
-    machine.reset(config)
+    machine.reset()

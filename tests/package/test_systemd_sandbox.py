@@ -40,7 +40,7 @@ def test_workers_can_only_do_their_work(intruded: Installed) -> None:
     """Each of these their user can do elsewhere."""
     tried = [*REFUSED, *ALLOWED]
     assert set(tried) == set(attempts.ATTEMPTS)
-    intruded.serve()
+    intruded.systemctl("start", "lmtpd")
     replies = intruded.asked(*(f"{name}@example.org" for name in tried))
     told = {name: reply.text.split()[-1] for name, reply in zip(tried, replies, strict=True)}
     assert told == {**REFUSED, **dict.fromkeys(ALLOWED, "done")}
@@ -54,7 +54,7 @@ def test_mail_goes_to_homes(site: Installed) -> None:
     site.run("useradd", "--create-home", "bob")
     site.drop_in(site.read(HOMES[1:]))
     site.configure("lmtp-recipient-hooks = passwd;maildirs", "lmtp-default-domain = example.org")
-    site.serve()
+    site.systemctl("start", "lmtpd")
     site.deliver()
     site.deliver("bob@example.org", Record({"bob@example.org": ()}))
     message = site.run("sh", "-c", "stat -c '%U:%G %a' /home/bob/Maildir/new/*")

@@ -9,8 +9,10 @@ from threading import Event
 from tests.support import debian_package
 from tests.support.client import Client
 from tests.support.debian_package import field
-from tests.support.installed import CONFIG, PORT, SOON_S, Installed
+from tests.support.installed import CONFIG, PORT, SOON_S, STEADY, Installed
 from tests.support.load import Load
+from tests.support.steady import SteadyClients
+from tests.support.waiting import wait_for
 
 
 class Callers:
@@ -45,7 +47,7 @@ class Callers:
 
 
 def test_nobody_is_refused_meanwhile(site: Installed) -> None:
-    site.serve("lmtpd.socket")
+    site.systemctl("start", "lmtpd.socket")
     record = site.record
 
     def mail_goes_on() -> None:
@@ -70,6 +72,23 @@ def test_the_first_client_starts_it(site: Installed) -> None:
     site.deliver()
     assert site.states() == ["active", "active"]
     assert site.holds_all()
+
+
+def test_another_version_goes_on_with_them(site: Installed) -> None:
+    """In the same process, by execve(2): nothing changes for systemd, nor for a client."""
+    site.add_mailbox(STEADY)
+    site.systemctl("start", "lmtpd.socket")
+    with SteadyClients(site.port, STEADY) as clients:
+        clients.go_on()
+        main = site.shown("lmtpd", "MainPID")
+        site.systemctl("kill", "--signal=USR2", "--kill-who=main", "lmtpd")
+        wait_for(lambda: site.journal("-u", "lmtpd", "-g", "upgrading"), SOON_S, "another program")
+        wait_for(lambda: site.shown("lmtpd", "ActiveState") == "active", SOON_S, "it serves")
+        clients.go_on()
+        assert site.shown("lmtpd", "MainPID") == main
+        site.systemctl("reload", "lmtpd")
+        clients.go_on()
+    assert len(site.messages(STEADY)) == clients.delivered
 
 
 def test_they_are_there_again_after_an_upgrade(site: Installed, package: Path) -> None:

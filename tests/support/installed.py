@@ -13,7 +13,6 @@ from tests.support import debian_package
 from tests.support.booted import Booted
 from tests.support.client import Reply
 from tests.support.load import Record, announce, compose, examine, finish, greeted
-from tests.support.waiting import wait_for
 
 CONFIG = "etc/lmtpd/lmtpd.conf"
 STORE = "var/lib/lmtpd/maildirs"
@@ -23,6 +22,8 @@ SOON_S = 30.0
 ALICE = "alice@example.org"
 # As many as a message of a Load may have recipients.
 MAILBOXES = (ALICE, *(f"user{number}@example.org" for number in range(9)))
+# For mail that nobody examines.
+STEADY = "steady@example.net"
 
 _DROP_INS = "etc/systemd/system/lmtpd.service.d"
 _PYTHON = "/usr/lib/lmtpd/bin/python"
@@ -41,8 +42,8 @@ class Installed(Booted):
         super().__enter__()
         try:
             debian_package.install(self, self._package)
-            add = ("lmtpd", "mailbox", "add", *MAILBOXES, "--config", f"/{CONFIG}")
-            self.run("runuser", "-u", "vmail", "--", *add)
+            self._config = self.read(CONFIG)
+            self.add_mailbox(*MAILBOXES)
         except BaseException:
             self._end()
             raise
@@ -50,25 +51,31 @@ class Installed(Booted):
 
     # Its administrator.
 
-    def serve(self, unit: str = "lmtpd") -> None:
-        """Start a unit, and wait until a client is greeted."""
-        self.systemctl("start", unit)
-        wait_for(self.greets, SOON_S, "a greeting")
-
     def configure(self, *lines: str) -> None:
-        """Settings in addition."""
-        self.write(CONFIG, "\n".join((self.read(CONFIG), *lines, "")))
+        """Settings in addition to those it is installed with."""
+        self.write(CONFIG, "\n".join((self._config, *lines, "")))
+
+    def add_mailbox(self, *addresses: str) -> None:
+        """As init/lmtpd.conf tells it."""
+        add = ("lmtpd", "mailbox", "add", *addresses, "--config", f"/{CONFIG}")
+        self.run("runuser", "-u", "vmail", "--", *add)
+
+    def messages(self, address: str = ALICE) -> list[Path]:
+        """The files in new/ of a mailbox."""
+        local, _, domain = address.partition("@")
+        return list((self.path(STORE) / domain / local / "new").iterdir())
 
     def drop_in(self, text: str) -> None:
         """More for the unit of the service."""
         self.write(f"{_DROP_INS}/test.conf", text)
         self.systemctl("daemon-reload")
 
-    def reset(self, config: str) -> None:
-        """All is stopped, and as it is installed, with this configuration."""
+    def reset(self) -> None:
+        """All is stopped, and as it is installed, but for the mail that was promised."""
         self.systemctl("stop", "lmtpd.socket", "lmtpd.service")
         self.systemctl("reset-failed")
-        self.write(CONFIG, config)
+        self.write(CONFIG, self._config)
+        shutil.rmtree(self.path(STORE) / STEADY.partition("@")[2], ignore_errors=True)
         if self.path(_DROP_INS).exists():
             shutil.rmtree(self.path(_DROP_INS))
             self.systemctl("daemon-reload")
@@ -90,6 +97,20 @@ class Installed(Booted):
     def greets(self) -> bool:
         """Whether a new client is greeted."""
         return self.within(greets)
+
+    def port(self) -> int:
+        """Its port; from now on the sockets of the calling thread are the machine's."""
+        self.enter_network()
+        return PORT
+
+    def keywords(self) -> tuple[str, ...]:
+        """What is said to LHLO."""
+
+        def dialogue() -> tuple[str, ...]:
+            with greeted(PORT) as client:
+                return client.command("LHLO load.example.net").lines
+
+        return self.within(dialogue)
 
     def deliver(self, recipient: str = ALICE, record: Record | None = None) -> str:
         """One message, acknowledged; the id in the 250."""
