@@ -10,7 +10,7 @@ import pytest
 from tests.support import debian_package
 from tests.support.components import lacking, require, require_root
 from tests.support.debian_package import CleanRoot
-from tests.support.installed import Installed
+from tests.support.installed import CONFIG, Installed
 from tests.support.sandbox import NoSandboxError
 
 
@@ -32,6 +32,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Clean
 def package(made: tuple[Path, CleanRoot]) -> Path:
     """The .deb file."""
     return made[0]
+
+
+@pytest.fixture(scope="session")
+def newer(package: Path) -> Path:
+    """That of another version, with more in its configuration."""
+    version = f"{debian_package.field(package, 'Version')}+1"
+    return debian_package.changed(package, version, CONFIG, "# New.\n")
 
 
 @pytest.fixture(scope="session")

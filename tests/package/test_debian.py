@@ -110,7 +110,7 @@ def test_each_suggestion_in_its_configuration_is_a_setting() -> None:
     assert set(suggested) <= {row.key for row in config.Config.settings()}
 
 
-def test_a_life(machine: Sandbox, package: Path) -> None:
+def test_a_life(machine: Sandbox, package: Path, newer: Path) -> None:
     """Installed, it delivers; upgraded, with mail and configuration kept; removed, and purged."""
     debian_package.install(machine, package)
     service = unit(machine)
@@ -130,7 +130,6 @@ def test_a_life(machine: Sandbox, package: Path) -> None:
 
     ours = machine.read(CONFIG) + "lmtp-max-message-size = 1M\n"
     machine.write(CONFIG, ours)
-    newer = debian_package.changed(package, f"{lmtpd.__version__}+1", CONFIG, "# New.\n")
     stop(machine)
     debian_package.install(machine, newer)
     start(machine)

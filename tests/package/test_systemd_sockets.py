@@ -8,8 +8,7 @@ from threading import Event
 
 from tests.support import debian_package
 from tests.support.client import Client
-from tests.support.debian_package import field
-from tests.support.installed import CONFIG, PORT, SOON_S, STEADY, Installed
+from tests.support.installed import PORT, SOON_S, STEADY, Installed
 from tests.support.load import Load
 from tests.support.steady import SteadyClients
 from tests.support.waiting import wait_for
@@ -82,7 +81,8 @@ def test_another_version_goes_on_with_them(site: Installed) -> None:
         clients.go_on()
         main = site.shown("lmtpd", "MainPID")
         site.systemctl("kill", "--signal=USR2", "--kill-who=main", "lmtpd")
-        wait_for(lambda: site.journal("-u", "lmtpd", "-g", "upgrading"), SOON_S, "another program")
+        upgrading = f"_PID={main}", "LMTPD_EVENT=upgrading"
+        wait_for(lambda: site.journal(*upgrading), SOON_S, "another program")
         wait_for(lambda: site.shown("lmtpd", "ActiveState") == "active", SOON_S, "it serves")
         clients.go_on()
         assert site.shown("lmtpd", "MainPID") == main
@@ -91,9 +91,8 @@ def test_another_version_goes_on_with_them(site: Installed) -> None:
     assert len(site.messages(STEADY)) == clients.delivered
 
 
-def test_they_are_there_again_after_an_upgrade(site: Installed, package: Path) -> None:
+def test_they_are_there_again_after_an_upgrade(site: Installed, package: Path, newer: Path) -> None:
     """And gone when the package is."""
-    newer = debian_package.changed(package, f"{field(package, 'Version')}+1", CONFIG, "# New.\n")
     site.systemctl("enable", "--now", "lmtpd.socket")
     site.deliver()
     main = site.shown("lmtpd", "MainPID")
