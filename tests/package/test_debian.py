@@ -1,14 +1,13 @@
 """The Debian package on a Debian that has never seen it: installed, upgraded, removed, purged.
 
-There is no systemd in such a root: the server is started by the line of the unit, as its user, or
-by the script for SysV init.
+No systemd runs here: the server is started by the line of the unit, as its user, or by the script
+for SysV init. Where systemd runs it is test_systemd.py's.
 """
 
 from __future__ import annotations
 
 import configparser
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +16,7 @@ import pytest
 import lmtpd
 from lmtpd import config
 from tests.support import debian_package
-from tests.support.components import lacking, require, require_root
-from tests.support.debian_package import CleanRoot
+from tests.support.components import lacking
 from tests.support.sandbox import NoSandboxError, Sandbox
 from tests.support.server import PROJECT
 
@@ -26,9 +24,6 @@ UNIT = "lib/systemd/system/lmtpd.service"
 CONFIG = "etc/lmtpd/lmtpd.conf"
 STORE = "var/lib/lmtpd/maildirs"
 LOG = "var/log/lmtpd.log"
-
-# What the package needs of others: what `Depends` says, for nothing else is put into the root.
-NEEDED = ["adduser", "python3", "python3.11", "libc6", "libgcc-s1", "libstdc++6"]
 
 DELIVER = """
 import smtplib, sys
@@ -40,41 +35,14 @@ STATUS = "127.0.0.1:11280"
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, CleanRoot]]:
-    """The package, and the root to install it in; both come into being at the same time."""
-    require_root("a root file system is made by root only")
-    require("clean-root")
-    require("debian")
-    root = CleanRoot(tmp_path_factory.mktemp("root"))
-    try:
-        root.begin(NEEDED)
-        yield debian_package.build(tmp_path_factory.mktemp("debian")), root
-    finally:
-        root.end()
-
-
 @pytest.fixture
-def package(made: tuple[Path, CleanRoot]) -> Path:
-    """The .deb file."""
-    return made[0]
-
-
-@pytest.fixture
-def machine(made: tuple[Path, CleanRoot]) -> Iterator[Sandbox]:
+def machine(clean_root: Path) -> Iterator[Sandbox]:
     """A machine where nothing of it is installed."""
     try:
-        with Sandbox(base=made[1].path()) as sandbox:
+        with Sandbox(base=clean_root) as sandbox:
             yield sandbox
     except NoSandboxError as error:
         lacking(str(error))
-
-
-def install(machine: Sandbox, package: Path) -> str:
-    """As unattended-upgrades has it done, with no one to answer; all that dpkg said."""
-    shutil.copy(package, machine.path("root/lmtpd.deb"))
-    unasked = ("--force-confdef", "--force-confold")
-    return machine.run("dpkg", *unasked, "--install", "/root/lmtpd.deb")
 
 
 def unit(machine: Sandbox) -> configparser.SectionProxy:
@@ -130,7 +98,7 @@ def test_its_version_is_that_of_the_project(package: Path) -> None:
 
 def test_it_depends_on_no_more_than_the_clean_root_has(package: Path) -> None:
     depends = debian_package.field(package, "Depends")
-    assert {one.split()[0] for one in depends.split(", ")} == set(NEEDED)
+    assert {one.split()[0] for one in depends.split(", ")} == set(debian_package.DEPENDS)
 
 
 def test_its_configuration_is_sound_and_keeps_to_loopback(tmp_path: Path) -> None:
@@ -151,9 +119,9 @@ def test_each_suggestion_in_its_configuration_is_a_setting() -> None:
     assert set(suggested) <= {row.key for row in config.Config.settings()}
 
 
-def test_a_life(machine: Sandbox, package: Path) -> None:
+def test_a_life(machine: Sandbox, package: Path, newer: Path) -> None:
     """Installed, it delivers; upgraded, with mail and configuration kept; removed, and purged."""
-    install(machine, package)
+    debian_package.install(machine, package)
     service = unit(machine)
     owner = service["User"]
     assert machine.run("lmtpd", "--version") == f"lmtpd {lmtpd.__version__}\n"
@@ -171,9 +139,8 @@ def test_a_life(machine: Sandbox, package: Path) -> None:
 
     ours = machine.read(CONFIG) + "lmtp-max-message-size = 1M\n" + f"lmtp-status-addr = {STATUS}\n"
     machine.write(CONFIG, ours)
-    newer = debian_package.changed(package, f"{lmtpd.__version__}+1", CONFIG, "# New.\n")
     stop(machine)
-    install(machine, newer)
+    debian_package.install(machine, newer)
     start(machine)
     deliver(machine, "after")
     seen = f"until lmtpd top --once {' '.join(named)}; do sleep 0.1; done"
@@ -196,12 +163,12 @@ def test_a_life(machine: Sandbox, package: Path) -> None:
     assert f"\n{owner}:" in machine.read("etc/passwd")
 
 
-def test_a_life_under_sysv(machine: Sandbox, package: Path) -> None:
+def test_a_life_under_sysv(machine: Sandbox, package: Path, newer: Path) -> None:
     """Installed, it runs; `service` has it in hand; upgraded, it runs anew; removed, it is gone."""
     # Without an init system packages start nothing, unless they are told that they may.
     machine.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n")
     machine.path("usr/sbin/policy-rc.d").chmod(0o755)
-    install(machine, package)
+    debian_package.install(machine, package)
     listens(machine)
     assert machine.run("service", "lmtpd", "status") == "lmtpd runs\n"
     owner = unit(machine)["User"]
@@ -225,7 +192,7 @@ def test_a_life_under_sysv(machine: Sandbox, package: Path) -> None:
     with pytest.raises(RuntimeError, match=r": 3\nlmtpd does not run"):
         machine.run("service", "lmtpd", "status")
     machine.run("service", "lmtpd", "start")
-    install(machine, debian_package.changed(package, f"{lmtpd.__version__}+1", CONFIG, "# New.\n"))
+    debian_package.install(machine, newer)
     listens(machine)
     deliver(machine, "upgraded")
     assert subjects(machine, "example.org/alice") == [
@@ -244,6 +211,6 @@ def test_a_life_under_sysv(machine: Sandbox, package: Path) -> None:
 
 
 def test_an_empty_store_goes_with_it(machine: Sandbox, package: Path) -> None:
-    install(machine, package)
+    debian_package.install(machine, package)
     machine.run("dpkg", "--purge", "lmtpd")
     assert not machine.path("var/lib/lmtpd").exists()
