@@ -154,11 +154,17 @@ def pss_kib(server: Meter) -> list[int]:
     sizes = []
     for pid in server.pids():
         with suppress(FileNotFoundError, ProcessLookupError):
-            sizes.append(_pss_kib(Path(f"/proc/{pid}/smaps_rollup").read_text()))
+            sizes.append(pss_kib_of(pid))
     return sizes
 
 
-def _pss_kib(rollup: str) -> int:
+def pss_kib_of(pid: int) -> int:
+    """The PSS of one process; 0 if it has ended and was not waited for.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     found = (line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:"))
     return int(next(found, "0"))
 
