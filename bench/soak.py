@@ -27,25 +27,26 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from bench import machine
 from bench.endurance.judge import Check, judge_mail, judge_vitals
 from bench.endurance.record import Record
 from bench.endurance.sender import HABITS, Sender
-from bench.endurance.site import ROUTES, UNKNOWN, Site, site
+from bench.endurance.site import ROUTES, UNKNOWN, WORKERS, Site, site
 from bench.endurance.troubles import Troubles
 from bench.endurance.vitals import Vitals
 from bench.progress import Progress
 from bench.servers import LOOPBACK
 from tests.components import COMPONENTS
+from tests.support.waiting import wait_for
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _FULL_MINUTES = 20.0
 _QUIET_S = 5.0
 """At the begin and at the end nothing happens but mail."""
 _FINISHED_S = 60.0
+_COMPLETE_S = 60.0
 _PAGE_S = 1.0
 _WIDTH = 60
 
@@ -90,6 +91,7 @@ class _Soak:
         """All of it; the server has ended then."""
         server = self._site.server
         troubles = Troubles(self._site, self._seed)
+        wait_for(self._is_complete, _COMPLETE_S, "all processes of the server")
         vitals = Vitals(server.pid, self._site.log, self._ask_status_page)
         with vitals, self._site.reader, self._senders():
             self._trouble(troubles)
@@ -143,7 +145,7 @@ class _Soak:
                 troubles.go_on(
                     begun + self._seconds * number / steps,
                     lambda what, show=told.show: show(self._so_far(what)),  # type: ignore[misc]
-                    allows_reloads=number > steps / 2,
+                    allows_reloads=False,
                 )
                 told.outcome = self._so_far("")
 
@@ -152,14 +154,21 @@ class _Soak:
         text = f"{ledger.by_habit.total():,} acknowledged, {ledger.fault_count} faults  {what}"
         return text.ljust(_WIDTH)
 
+    def _is_complete(self) -> bool:
+        self._site.log.read_on()
+        return len(self._site.log.workers) == WORKERS and self._status() == "200"
+
     def _ask_status_page(self) -> None:
+        self._status_page[self._status()] += 1
+
+    def _status(self) -> str:
+        """What the status page says, or what hinders it."""
         url = f"http://{LOOPBACK}:{self._site.status_port}/healthz"
         try:
             with urlopen(url, timeout=_PAGE_S) as answer:
-                self._status_page[f"{answer.status}"] += 1
-        except (URLError, OSError) as error:
-            self._status_page[str(getattr(error, "reason", error))] += 1
-            print("STATUS", self._site.ledger.second(), error, file=sys.stderr)
+                return str(answer.status)
+        except OSError as error:
+            return str(getattr(error, "reason", error))
 
 
 def _end(senders: list[Sender]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.colors import TABLEAU_COLORS
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -15,10 +16,7 @@ from bench.endurance.record import Record
 from bench.endurance.vitals import OTHER, PARENT, WORKER, Sample
 
 _ROLES = {PARENT: "#b03030", WORKER: "#1f6fb4", OTHER: "#2f8f4e"}
-_PALETTE = (
-    "#f4b6b6", "#f7d9a0", "#cfe3b4", "#b9d7ee", "#d8c6ea", "#f3c6de", "#c9c9c9", "#a8ddd4",
-    "#e8e29a", "#b7b1e0", "#e3bda0", "#a9c7a9",
-)  # fmt: skip
+_PALETTE = tuple(map(str, TABLEAU_COLORS.values()))
 _SHORT_S = 1.0
 _SMOOTHED_S = 5
 
@@ -44,7 +42,7 @@ def draw(record: Record, path: Path) -> None:
         axes.legend(loc="upper right", fontsize=8)
     descriptors.set_xlabel("seconds")
     patches = [Patch(color=colour, label=name) for name, colour in colours.items()]
-    figure.legend(handles=patches, loc="outside upper center", ncols=6, frameon=False)
+    figure.legend(handles=patches, loc="outside upper center", ncols=5, frameon=False)
     figure.savefig(path, dpi=90)
 
 
@@ -82,6 +80,6 @@ def _troubles(axes: Axes, record: Record, colours: dict[str, str]) -> None:
     for one in record.happened:
         colour = colours.get(one.name, "#dddddd")
         if one.ended - one.begun < _SHORT_S:
-            axes.axvline(one.begun, color=colour, linewidth=1.5, zorder=0)
+            axes.axvline(one.begun, color=colour, linewidth=1.2, zorder=1)
         else:
-            axes.axvspan(one.begun, one.ended, color=colour, zorder=0, linewidth=0)
+            axes.axvspan(one.begun, one.ended, color=colour, alpha=0.35, zorder=0, linewidth=0)

@@ -15,7 +15,7 @@ from types import TracebackType
 from bench.endurance.ledger import Ledger
 from tests.support.load import letter_in
 
-_KEPT_S = 10.0
+_KEPT_S = 20.0
 _ROUND_S = 0.2
 
 

@@ -1,8 +1,8 @@
 """Troubles: what may befall a server in years, one after the other by a seed.
 
 Promises: each kind comes before any comes again, in an order that the seed chooses. One that lasts
-is over before the next of these begins; in the midst of some a short one happens too. Until the
-reloads begin, in the second half, one worker is spared, so that one of them grows old.
+is over before the next of these begins; in the midst of some a short one happens too. As long as no
+reload is allowed, which replaces all workers, one of them is spared, so that it grows old.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from bench.endurance.sender import reset_on_close
-from bench.endurance.site import ROUTES, Site
+from bench.endurance.site import ROUTES, WORKERS, Site
 from bench.endurance.vitals import children
 from tests.support.client import Client
 from tests.support.load import compose, greeted
 from tests.support.waiting import wait_for
 
 _GONE_S = 10.0
+_PATIENCE_S = 60.0
 _CROWD = 40
 _LASTING_S = (3.0, 8.0)
 _BETWEEN_S = (1.0, 6.0)
@@ -56,6 +57,7 @@ class Troubles:
         self._say: Callable[[str], object] = lambda _: None
         self._chance = Random(f"{seed}/troubles")  # noqa: S311 - not for secrets
         self._deck: list[str] = []
+        self._allows_reloads = False
         self._spared: int | None = None
 
     def go_on(self, end: float, say: Callable[[str], object], *, allows_reloads: bool) -> None:
@@ -67,20 +69,28 @@ class Troubles:
             allows_reloads: else one worker is spared.
         """
         self._say = say
+        if self._allows_reloads is not allows_reloads:
+            self._allows_reloads, self._deck = allows_reloads, []
         self._spared = None if allows_reloads else min(self._workers())
         while time.monotonic() < end:
             say("")
             time.sleep(self._chance.uniform(*_BETWEEN_S))
             if not self._deck:
-                self._deck = [*LASTING, *SHORT]
+                self._deck = [*LASTING, *self._short()]
                 self._chance.shuffle(self._deck)
-            name = self._deck.pop()
-            if allows_reloads or name not in RELOADS:
-                self._happen(name)
+            self._happen(self._deck.pop())
+
+    def upgrade(self) -> None:
+        """The program takes its own place, by exec; the last trouble."""
+        self._note("upgrade", self._upgraded)
+
+    def _short(self) -> list[str]:
+        return [*SHORT, *(RELOADS if self._allows_reloads else ())]
 
     def _happen(self, name: str) -> None:
-        if name in SHORT:
-            self._note(name, lambda: SHORT[name](self))
+        short = {**SHORT, **RELOADS}
+        if name in short:
+            self._note(name, lambda: short[name](self))
             return
         self._note(name, lambda: self._last(name))
 
@@ -90,14 +100,18 @@ class Troubles:
             self._say(name)
             time.sleep(seconds / 2)
             if self._chance.random() < _IN_THE_MIDST:
-                self._happen("worker killed")
+                self._happen(self._chance.choice(self._short()))
             time.sleep(seconds / 2)
         return detail
 
     def _note(self, name: str, happen: Callable[[], str]) -> None:
         self._say(name)
         begun = time.monotonic()
-        detail = happen()
+        try:
+            detail = happen()
+        except (OSError, RuntimeError) as error:
+            detail = str(error)
+            self._site.ledger.fault(f"{name}: {error!r}")
         since = self._site.ledger.begun
         self.happened.append(Happening(name, begun - since, time.monotonic() - since, detail))
 
@@ -139,6 +153,45 @@ class Troubles:
         )
         return client
 
+    # The server's own.
+
+    def reload(self) -> str:
+        """As it is."""
+        self._site.configuration.write()
+        self._until_logged(signal.SIGHUP, "reloaded")
+        return ""
+
+    def change(self) -> str:
+        """Something is different from now on, until the next reload."""
+        name, value = self._chance.choice(CHANGES)
+        self._site.configuration.write(**{name: value})
+        self._until_logged(signal.SIGHUP, "reloaded")
+        return f"{name.replace('_', '-')} = {value}"
+
+    def spoil(self) -> str:
+        """The file is wrong, and nothing may change."""
+        before = self._workers()
+        self._site.configuration.write(lmtp_workers="many")
+        self._until_logged(signal.SIGHUP, "reload-refused")
+        if self._workers() != before:
+            self._site.ledger.fault("other workers after a reload that was refused")
+        self._site.configuration.write()
+        return "lmtp-workers = many"
+
+    def _upgraded(self) -> str:
+        count = self._site.log.events["worker-started"] + WORKERS
+        self._until_logged(signal.SIGUSR2, "upgrading")
+        wait_for(
+            lambda: self._site.log.events["worker-started"] >= count, _PATIENCE_S, "new workers"
+        )
+        return ""
+
+    def _until_logged(self, number: signal.Signals, event: str) -> None:
+        events = self._site.log.events
+        count = events[event] + 1
+        os.kill(self._site.server.pid, number)
+        wait_for(lambda: events[event] >= count, _PATIENCE_S, event)
+
     # Those that last.
 
     @contextmanager
@@ -147,7 +200,8 @@ class Troubles:
         pid = self._chance.choice(self._workers())
         os.kill(pid, signal.SIGSTOP)
         yield f"worker {self._site.log.workers[pid]}, process {pid}"
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # killed meanwhile
+            os.kill(pid, signal.SIGCONT)
 
     @contextmanager
     def full_disk(self) -> Iterator[str]:
@@ -186,4 +240,16 @@ LASTING: dict[str, Callable[[Troubles], AbstractContextManager[str]]] = {
     "no inodes": Troubles.no_inodes,
     "data base dead": Troubles.dead_data_base,
 }
-RELOADS: frozenset[str] = frozenset()
+RELOADS: dict[str, Callable[[Troubles], str]] = {
+    "reload": Troubles.reload,
+    "reload, changed": Troubles.change,
+    "reload, refused": Troubles.spoil,
+}
+CHANGES: tuple[tuple[str, object], ...] = (
+    ("lmtp_workers", WORKERS - 1),
+    ("lmtp_disk_reserve", "16M"),
+    ("lmtp_commit", "fsync"),
+    ("lmtp_commit", "syncfs"),
+    ("lmtp_recipient_hooks", "sql;table"),
+    ("lmtp_mailbox_concurrency", 1),
+)
