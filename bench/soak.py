@@ -145,9 +145,10 @@ class _Soak:
                 troubles.go_on(
                     begun + self._seconds * number / steps,
                     lambda what, show=told.show: show(self._so_far(what)),  # type: ignore[misc]
-                    allows_reloads=False,
+                    allows_reloads=number > steps / 2,
                 )
                 told.outcome = self._so_far("")
+        troubles.upgrade()
 
     def _so_far(self, what: str) -> str:
         ledger = self._site.ledger

@@ -71,6 +71,7 @@ class Session:
         "_transport",
         "_unconfirmed",
         "_verifying",
+        "is_new",
     )
 
     def __init__(
