@@ -11,6 +11,7 @@ from statistics import median
 
 from bench.endurance.ledger import Ledger
 from bench.endurance.log_tail import LogTail
+from bench.endurance.troubles import RELOADS, UPGRADE, Happening
 from bench.endurance.vitals import PARENT, WORKER, Sample
 
 OLDEST = "oldest worker"
@@ -74,7 +75,7 @@ def judge_mail(ledger: Ledger, root: Path, log: LogTail) -> list[Check]:
 
 
 def judge_vitals(samples: Sequence[Sample]) -> list[Check]:
-    """Whether memory, descriptors and threads are flat."""
+    """Whether memory, descriptors and threads are flat, by samples that can be compared."""
     return [
         Check(
             f"{UNITS[one.figure]} of {one.role}, second and last quarter",
@@ -82,6 +83,16 @@ def judge_vitals(samples: Sequence[Sample]) -> list[Check]:
             one.is_flat,
         )
         for one in quarters(samples)
+    ]
+
+
+def comparable(samples: Sequence[Sample], happened: Iterable[Happening]) -> list[Sample]:
+    """Less those taken while two generations of workers were there."""
+    doubled = [one for one in happened if one.name in RELOADS or one.name == UPGRADE]
+    return [
+        sample
+        for sample in samples
+        if not any(one.begun <= sample.at <= one.ended + _SETTLED_S for one in doubled)
     ]
 
 

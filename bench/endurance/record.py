@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.endurance.judge import UNITS, Check, quarters
+from bench.endurance.judge import UNITS, Check, comparable, quarters
 from bench.endurance.ledger import ACKNOWLEDGED, DEFERRED, LOST, Ledger
 from bench.endurance.log_tail import LogTail
 from bench.endurance.troubles import Happening
@@ -14,6 +14,9 @@ from bench.endurance.vitals import Sample
 from bench.report import table
 
 _MOST_FAULTS = 30
+_MEDIANS = """\
+Medians of a process, without the seconds in which two generations of workers were there. The oldest
+worker's quarters are those of its own life; no other is counted in its first seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,10 @@ class Record:
     def _vitals(self) -> str:
         rows = [
             [one.role, UNITS[one.figure], *(f"{value:,.0f}" for value in one.medians)]
-            for one in quarters(self.samples)
+            for one in quarters(comparable(self.samples, self.happened))
         ]
         head = ["process", "figure", "first quarter", "second", "third", "last"]
-        return f"## Memory and descriptors\n\nMedians of a process.\n\n{table(head, rows, left=2)}"
+        return f"## Memory and descriptors\n\n{_MEDIANS}\n\n{table(head, rows, left=2)}"
 
     def _rest(self) -> str:
         events = [[event, f"{count:,}"] for event, count in sorted(self.log.events.items())]

@@ -37,7 +37,7 @@ class Habit:
     senders: int
     recipients: tuple[int, int] = (1, 3)
     octets: tuple[int, int] = (500, 16_000)
-    pause_s: float = 0.1
+    pause_s: float = 0.15
     """Between letters, on average."""
     is_kept: bool = True
     """The connection is used for many letters."""
@@ -53,10 +53,10 @@ class Habit:
 HABITS = (
     Habit("a connection each", 4, is_kept=False),
     Habit("a connection each, TLS", 2, is_kept=False, is_tls=True),
-    Habit("kept", 6, pause_s=0.05),
+    Habit("kept", 6, pause_s=0.1),
     Habit("kept, TLS", 3, is_tls=True),
-    Habit("many recipients", 2, recipients=(20, 50), pause_s=0.5),
-    Habit("large", 2, octets=(250_000, 1_000_000), pause_s=0.5),
+    Habit("many recipients", 2, recipients=(20, 50), pause_s=0.6),
+    Habit("large", 2, octets=(250_000, 1_000_000), pause_s=0.6),
     Habit("vanishing in mid-text", 2, octets=(500, 400_000), is_kept=False, vanishes=True),
     Habit("hanging up behind the dot", 2, is_kept=False, hangs_up=True),
     Habit("probes", 2, is_probe=True),

@@ -23,8 +23,10 @@ from tests.support.client import Client
 from tests.support.load import compose, greeted
 from tests.support.waiting import wait_for
 
+UPGRADE = "upgrade"
+
 _GONE_S = 10.0
-_PATIENCE_S = 60.0
+_PATIENCE_S = 180.0
 _CROWD = 40
 _LASTING_S = (3.0, 8.0)
 _BETWEEN_S = (1.0, 6.0)
@@ -82,7 +84,7 @@ class Troubles:
 
     def upgrade(self) -> None:
         """The program takes its own place, by exec; the last trouble."""
-        self._note("upgrade", self._upgraded)
+        self._note(UPGRADE, self._upgraded)
 
     def _short(self) -> list[str]:
         return [*SHORT, *(RELOADS if self._allows_reloads else ())]

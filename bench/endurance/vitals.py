@@ -36,10 +36,13 @@ class Sample:
 class Vitals:
     """Takes samples on a thread of its own inside a `with` block."""
 
-    def __init__(self, parent: int, log: LogTail, at_each: Callable[[], object]) -> None:
+    def __init__(
+        self, begun: float, parent: int, log: LogTail, at_each: Callable[[], object]
+    ) -> None:
         """Nothing is looked at yet.
 
         Args:
+            begun: what the samples' times count from, by the monotonic clock.
             parent: the process id of the server's first process.
             log: says which of its children are workers; it is read on here.
             at_each: called once a second too.
@@ -48,7 +51,7 @@ class Vitals:
         self._parent = parent
         self._log = log
         self._at_each = at_each
-        self._begun = time.monotonic()
+        self._begun = begun
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vitals")
 
