@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 from bench.endurance.sender import reset_on_close
@@ -21,6 +20,7 @@ from bench.endurance.site import ROUTES, WORKERS, Site
 from bench.endurance.vitals import children
 from tests.support.client import Client
 from tests.support.load import compose, greeted
+from tests.support.processes import runs
 from tests.support.waiting import wait_for
 
 UPGRADE = "upgrade"
@@ -118,7 +118,9 @@ class Troubles:
         self.happened.append(Happening(name, begun - since, time.monotonic() - since, detail))
 
     def _workers(self) -> list[int]:
-        return [pid for pid in children(self._site.server.pid) if pid in self._site.log.workers]
+        """Those that run, of any generation."""
+        known, pids = self._site.log.workers, children(self._site.server.pid)
+        return [pid for pid in pids if pid in known and runs(pid)]
 
     # Those that are over at once.
 
@@ -130,7 +132,7 @@ class Troubles:
         pid = self._chance.choice(victims)
         with self._site.ledger.kills(pid):
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda: not Path(f"/proc/{pid}").exists(), _GONE_S, f"the end of {pid}")
+            wait_for(lambda: not runs(pid), _GONE_S, f"the end of {pid}")
         return f"worker {self._site.log.workers[pid]}, process {pid}"
 
     def lose_crowd(self) -> str:
