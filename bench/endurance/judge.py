@@ -22,7 +22,7 @@ _GROWTH = 1.1
 FIGURES = {"pss_kib": 2048, "descriptors": 8, "threads": 2}
 """What is compared, and those few: all of them vary with what is done at the moment."""
 UNITS = {"pss_kib": "KiB of PSS", "descriptors": "descriptors", "threads": "threads"}
-_FAILED = ("session-failed", "worker-failed", "companion-failed", "log-lost")
+_FAILED = ("session-failed", "worker-failed", "worker-hangs", "companion-failed", "log-lost")
 _PROCESS = re.compile(r"P(\d+)Q")
 _SHOWN = 3
 
