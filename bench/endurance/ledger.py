@@ -162,6 +162,11 @@ class Ledger:
         elif not is_known or mailbox not in self._addressees(letter):
             self.fault(f"strayed: {mailbox}: {letter}: {name}")
 
+    def is_settled(self, letter: str) -> bool:
+        """Whether its client has heard all that it wanted to hear."""
+        recipients = self.letters.get(letter, ())
+        return all((letter, recipient) in self._promised for recipient in recipients)
+
     # The end.
 
     @property

@@ -1,7 +1,8 @@
 """The reader: the user with IMAP of all mailboxes, who opens what is new and later throws it away.
 
 Promises: each file in new/ is read whole and told to the ledger once, before it moves to cur/. It
-goes to cur/ by its name and a flag, as Dovecot does it.
+goes to cur/ by its name and a flag, as Dovecot does it. A letter that its client may have to send
+again is not thrown away: lmtpd knows it again by what lies in the mailbox.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Reader:
             box: root / box.rpartition("@")[2] / box.rpartition("@")[0] for box in mailboxes
         }
         self._ledger = ledger
-        self._read: dict[Path, float] = {}
+        self._read: dict[Path, tuple[float, str | None]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader")
         self.keeps_all = False
@@ -72,14 +73,16 @@ class Reader:
                 file.rename(seen)
             except OSError:
                 continue  # no block for the longer name: it is read again when there is
-            self._read[seen] = time.monotonic()
+            self._read[seen] = time.monotonic(), letter
             self._ledger.finds(letter, mailbox, file.name)
 
     def _throw_away(self) -> None:
         end = time.monotonic() - _KEPT_S
-        for file, when in list(self._read.items()):
+        for file, (when, letter) in list(self._read.items()):
             if when > end or self.keeps_all:
                 return
+            if letter and not self._ledger.is_settled(letter):
+                continue
             try:
                 file.unlink()
             except FileNotFoundError:
