@@ -154,7 +154,7 @@ def pss_kib(server: Meter) -> list[int]:
     sizes = []
     for pid in server.pids():
         with suppress(FileNotFoundError, ProcessLookupError):
-            sizes.append(_pss_kib(Path(f"/proc/{pid}/smaps_rollup").read_text()))
+            sizes.append(pss_kib_of(pid))
     return sizes
 
 
@@ -170,7 +170,13 @@ class Growth:
         return (sum(pss_kib(self._server)) - self._before_kib) / count
 
 
-def _pss_kib(rollup: str) -> int:
+def pss_kib_of(pid: int) -> int:
+    """The PSS of one process; 0 if it has ended and was not waited for.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     found = (line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:"))
     return int(next(found, "0"))
 

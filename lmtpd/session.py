@@ -53,6 +53,27 @@ _NO_ENVELOPE = Envelope("", "")
 class Session:
     """The server's side of one connection."""
 
+    __slots__ = (
+        "_client_name",
+        "_dialogue",
+        "_envelope",
+        "_fault",
+        "_has_heard",
+        "_has_just_delivered",
+        "_message",
+        "_original_client",
+        "_outbox",
+        "_patience",
+        "_peer",
+        "_refusal",
+        "_services",
+        "_tls",
+        "_transport",
+        "_unconfirmed",
+        "_verifying",
+        "is_new",
+    )
+
     def __init__(
         self,
         transport: Transport,

@@ -21,6 +21,12 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 class DataReader:
     """Undoes the dots of DATA (RFC 5321 4.5.2), by searches in C and never line by line."""
 
+    __slots__ = (
+        "_held",
+        "_lead",
+        "rest",
+    )
+
     def __init__(self) -> None:
         # The CR LF of the DATA command itself begins the first line: without it neither an empty
         # message would end nor a dot on the first line be seen.

@@ -63,6 +63,17 @@ class _Mode(enum.Enum):
 class _Transaction:
     """What MAIL opens and the last final reply, RSET, LHLO or STARTTLS ends; or that none is."""
 
+    __slots__ = (
+        "accepted",
+        "has_lost_chunk",
+        "is_binary",
+        "is_chunked",
+        "is_open",
+        "is_too_large",
+        "octets",
+        "smtputf8",
+    )
+
     def __init__(self, mail: MailFrom | None = None) -> None:
         self.is_open = mail is not None
         self.smtputf8 = mail is not None and mail.smtputf8
@@ -87,6 +98,29 @@ class _Transaction:
 
 class Dialogue:
     """The server's side of RFC 2033, fed with bytes of any cut."""
+
+    __slots__ = (
+        "_chunk",
+        "_chunk_left",
+        "_chunk_refusal",
+        "_conduct",
+        "_ends_after_reply",
+        "_extensions",
+        "_greeted_by_client",
+        "_input",
+        "_is_gone",
+        "_is_open",
+        "_limits",
+        "_mode",
+        "_needs_tls",
+        "_owed",
+        "_parser",
+        "_pending",
+        "_reader",
+        "_transaction",
+        "_under_tls",
+        "has_quit",
+    )
 
     def __init__(
         self,

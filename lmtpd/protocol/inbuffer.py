@@ -10,6 +10,11 @@ from __future__ import annotations
 class InputBuffer:
     """Octets in at the end, lines and pieces out at the front."""
 
+    __slots__ = (
+        "_begin",
+        "_data",
+    )
+
     def __init__(self) -> None:
         self._data = b""
         self._begin = 0

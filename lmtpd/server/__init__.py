@@ -3,6 +3,8 @@
 
 def patch() -> None:
     """Make the standard library cooperative; before anything imports ssl, dnspython or a hook."""
-    from gevent import monkey
+    from gevent import config, monkey
 
+    # Who has spawned a greenlet, and from where, is asked by nobody; each would keep it.
+    config.track_greenlet_tree = False
     monkey.patch_all()

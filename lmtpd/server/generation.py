@@ -18,8 +18,9 @@ from .listener import Listener
 from .plan import Plan
 from .workforce import Place, Workforce
 
-START_SECONDS = 30.0
-"""For a worker to load its hooks, or it is taken for broken."""
+START_SECONDS = 55.0
+"""For a worker to load its hooks, or it is taken for broken. Beside a load of ten times what the
+machine can do it takes more than 30; and the unit's watchdog waits for the parent meanwhile."""
 
 
 class StartError(Exception):

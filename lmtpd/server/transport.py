@@ -45,6 +45,15 @@ def wait_for_a_word(connection: socket.socket) -> None:
 class SocketTransport:
     """A connection whose every wait has an end."""
 
+    __slots__ = (
+        "_certificates",
+        "_is_interrupted",
+        "_is_tcp",
+        "_loop",
+        "_send_seconds",
+        "_socket",
+    )
+
     def __init__(
         self,
         connection: socket.socket,

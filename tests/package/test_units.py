@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from lmtpd.server.generation import START_SECONDS
 from tests.support.components import require
 from tests.support.debian_package import BuildError, run
 from tests.support.server import PROJECT
@@ -54,3 +56,10 @@ def test_so_it_is_where_it_delivers_into_homes(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="Overall exposure"):
         exposure(unit, 20)
     exposure(unit, 25)
+
+
+def test_a_worker_that_starts_slowly_does_not_alarm_the_watchdog() -> None:
+    """The parent waits for it, and may have said that it is alive half of that time before."""
+    unit = (INIT / "lmtpd.service").read_text("utf-8")
+    watchdog_s = int(re.findall(r"^WatchdogSec=(\d+)$", unit, re.MULTILINE)[0])
+    assert watchdog_s / 2 + START_SECONDS < watchdog_s

@@ -71,19 +71,27 @@ def bound_to_us(command: list[str]) -> list[str]:
 
 def members(group: int) -> list[int]:
     """The processes of a group that run; one that waits to be reaped does not."""
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _runs_in(group, path)]
+    pids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in pids if _group_of(pid) == group]
 
 
-def _runs_in(group: int, process: Path) -> bool:
+def runs(pid: int) -> bool:
+    """Whether a process holds anything still; one that waits to be reaped does not."""
+    return _group_of(pid) is not None
+
+
+def _group_of(pid: int) -> int | None:
+    """None if it does not run."""
+    process = Path(f"/proc/{pid}")
     try:
         status = (process / "stat").read_bytes()
         threads = len(list((process / "task").iterdir()))
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return None
     # Behind the name, which may hold anything, parentheses included.
-    state, _, its_group, *_ = status.rpartition(b") ")[2].split()
+    state, _, group, *_ = status.rpartition(b") ")[2].split()
     # The first thread may have ended while others still hold the files, the listening port too.
-    return int(its_group) == group and (state not in (b"Z", b"X") or threads > 1)
+    return int(group) if state not in (b"Z", b"X") or threads > 1 else None
 
 
 def stop(process: subprocess.Popen[bytes], timeout_s: float) -> int:

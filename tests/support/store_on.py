@@ -50,8 +50,12 @@ def strict_settings() -> dict[str, object]:
 class SmallDisk:
     """A tmpfs or an ext4, empty; in the namespace at `path`, for us at `seen`."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(
+        self, kind: str, folder: Path, octets: int = _OCTETS, inodes: int = _INODES
+    ) -> None:
         self._kind = kind
+        self._octets = octets
+        self._inodes = inodes
         self._folder = folder / "small"
         self.path = self._folder / "mounted"
 
@@ -91,7 +95,7 @@ class SmallDisk:
         """Not one octet more fits in; the inodes last."""
         path = self.seen / "filler"
         with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-            for octets in (64 * 1024, 1024):
+            for octets in (1024 * 1024, 64 * 1024, 1024):
                 with contextlib.suppress(OSError):
                     while True:
                         filler.write(bytes(octets))
@@ -106,7 +110,7 @@ class SmallDisk:
         folder = self.seen / "fillers"
         folder.mkdir()
         with contextlib.suppress(OSError):
-            for number in range(2 * _INODES):
+            for number in range(2 * self._inodes):
                 (folder / str(number)).touch()
         yield
         for path in folder.iterdir():
@@ -114,7 +118,7 @@ class SmallDisk:
         folder.rmdir()
 
     def _mount(self) -> None:
-        size = f"size={_OCTETS},nr_inodes={_INODES}"
+        size = f"size={self._octets},nr_inodes={self._inodes}"
         if self._kind == "tmpfs":
             self.seen.mkdir()
             self._namespace.run("mount", "-t", "tmpfs", "-o", size, "tmpfs", str(self.path))
@@ -123,7 +127,7 @@ class SmallDisk:
         self.seen.mkdir()
         image = self.seen.parent / "image"
         with image.open("wb") as file:
-            file.truncate(_OCTETS)
+            file.truncate(self._octets)
         name = str(self._folder / image.name)
-        self._namespace.run(f"mkfs.{self._kind}", "-q", "-m", "0", "-N", str(_INODES), name)
+        self._namespace.run(f"mkfs.{self._kind}", "-q", "-m", "0", "-N", str(self._inodes), name)
         self._namespace.run("mount", "-o", "loop", "-t", self._kind, name, str(self.path))
