@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import shutil
 import socket
 import stat
@@ -187,6 +188,21 @@ def _no_root(config: Config) -> str:
     except OSError as error:
         return f"{root}: {error.strerror}; create it, or is its file system not mounted?"
     return "" if is_folder else f"{root} is not a folder"
+
+
+def _no_marker(config: Config) -> str:
+    """The mailboxes may lie there and not be seen now; nothing but a plain answer will do."""
+    if config.lmtp_maildir_marker is None:
+        return ""
+    path = config.lmtp_maildir_root / config.lmtp_maildir_marker
+    try:
+        path.stat()
+    except OSError as error:
+        return (
+            f"{path}: {error.strerror}; is its file system not mounted? If it is, and new, make the"
+            f" file: touch {shlex.quote(str(path))}"
+        )
+    return ""
 
 
 def _no_mark(config: Config) -> str:
@@ -434,6 +450,7 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-ldap-password-file", "lmtp-ldap-bind-dn"), _password_without_bind),
     Check(("lmtp-ldap-starttls", "lmtp-ldap-url"), _tls_twice),
     Check(("lmtp-maildir-root",), _no_root),
+    Check(("lmtp-maildir-marker", "lmtp-maildir-root"), _no_marker),
     Check(("lmtp-user", "lmtp-group"), _no_account),
     Check(("lmtp-group", "lmtp-user"), _group_alone),
     Check(("lmtp-user", "lmtp-group", *_FILES), _refused_to_workers),
