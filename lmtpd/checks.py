@@ -423,7 +423,7 @@ _FILES = (
 )
 """Settings that name a file to read."""
 _TLS_FILES = frozenset({"lmtp-cert-path", "lmtp-key-path", "lmtp-ca-path"})
-_BACK_ENDS = {
+BACK_ENDS = {
     "table": ("lmtp-recipient-table",),
     "sql": ("lmtp-sql-url", "lmtp-sql-query"),
     "ldap": ("lmtp-ldap-url", "lmtp-ldap-base", "lmtp-ldap-filter", "lmtp-ldap-attributes"),
@@ -444,7 +444,7 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-client-certificate", "lmtp-cert-path"), _clients_without_tls),
     Check(("lmtp-client-certificate", "lmtp-ca-path"), _clients_without_authority),
     *map(_readable, _FILES),
-    *(_needs(hook, key) for hook, keys in _BACK_ENDS.items() for key in keys),
+    *(_needs(hook, key) for hook, keys in BACK_ENDS.items() for key in keys),
     Check(("lmtp-recipient-hooks", "lmtp-dns-mx", "lmtp-dns-txt"), _no_mark),
     Check(("lmtp-ldap-bind-dn", "lmtp-ldap-password-file"), _bind_without_password),
     Check(("lmtp-ldap-password-file", "lmtp-ldap-bind-dn"), _password_without_bind),
@@ -475,7 +475,7 @@ WARNINGS: tuple[Check, ...] = (
     ),
     Check(("lmtp-user", "lmtp-group", "lmtp-maildir-root"), _root_refused),
     *map(_clients_not_asked, ("lmtp-ca-path", "lmtp-client-names", "lmtp-client-fingerprints")),
-    *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),
+    *(_idle(hook, keys[0]) for hook, keys in BACK_ENDS.items()),
     Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),
     Check(("lmtp-exec-command",), _no_program),
     _idle("passwd", "lmtp-passwd-domains"),

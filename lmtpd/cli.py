@@ -88,13 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file = options.get("config")
     given = {row.key: options[row.attribute] for row in _rows() if row.attribute in options}
     run: Callable[..., int] = options.get("run", _serve)
-    common = {"config", "run", "address", *(row.attribute for row in _rows())}
+    refused: Callable[..., int] | None = options.get("refused")
+    common = {"config", "run", "refused", "address", *(row.attribute for row in _rows())}
     own = {key: options[key] for key in options.keys() - common}
     try:
         settings = config.load(Path(file) if file else None, os.environ, given)
         return run(settings, options.get("address", []), **own)
     except ConfigError as error:
-        return fail(os.EX_CONFIG, error)
+        return refused(error, **own) if refused else fail(os.EX_CONFIG, error)
     except CommandError as error:
         return fail(error.code, error)
     except OutputGoneError:
