@@ -17,7 +17,7 @@ from .report import Report
 
 _LOOK_AGAIN = "correct it, then look again with: lmtpd check-config"
 _QUICK_S = 15.0
-_DISK_S = 30.0
+_DISK_S = 20.0
 _SEND_S = 60.0
 
 
