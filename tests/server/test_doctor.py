@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -167,14 +168,14 @@ class TestPlaces:
         found.the("listener", "note", "we are not in lmtp-trusted-ips")
 
     def test_a_server_that_hangs(self, server: Server) -> None:
-        os.kill(server.pid, 19)
+        os.kill(server.pid, signal.SIGSTOP)
         for worker in server.workers():
-            os.kill(worker, 19)
+            os.kill(worker, signal.SIGSTOP)
         try:
             found = doctor(*here(server))
         finally:
             for worker in (*server.workers(), server.pid):
-                os.kill(worker, 18)
+                os.kill(worker, signal.SIGCONT)
         found.the("server", "fail", "gives no answer")
         found.the("listener", "fail", "no answer within 15 s")
         assert found.levels("store") == ["ok"] * len(found.levels("store"))
