@@ -52,6 +52,7 @@ environment over the file.
   lmtpd.py check-recipient alice@example.org --config /etc/lmtpd/lmtpd.conf
   lmtpd.py send alice@example.org
   lmtpd.py trace 0123456789abcdef --log /var/log/mail.log
+  lmtpd.py doctor --send alice@example.org --config /etc/lmtpd/lmtpd.conf
 
 lmtpd.py bridge --help: for MTAs and mail programs that do not speak LMTP over TCP.
 """

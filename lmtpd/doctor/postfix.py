@@ -11,13 +11,12 @@ from collections.abc import Iterator
 
 from .. import recipes
 from ..config import Config
-from ..hostname import is_host_name
+from . import domains
 from .finding import Finding, Findings, note, ok, warn
 from .postfix_table import is_listed, looked_up
 from .postfix_way import Way, judged
 from .programs import ProgramError, found, said
 
-_MOST_DOMAINS = 20
 _NAMES = (
     *("mydestination", "virtual_mailbox_domains", "virtual_alias_domains", "relay_domains"),
     *("local_transport", "mailbox_transport", "virtual_transport", "relay_transport"),
@@ -49,7 +48,7 @@ def look(settings: Config) -> Findings:
         yield note(f"it is there, and has no configuration that it can read: {error}")
         return
     known: set[str] = set()
-    for domain in _domains(settings):
+    for domain in domains.of(settings):
         yield from _domain(settings, values, domain, known)
     if known:
         yield from _common(settings, values, known)
@@ -59,15 +58,6 @@ def _values() -> dict[str, str]:
     """Parameters, with what they refer to filled in."""
     lines = said("postconf", "-x", *_NAMES).splitlines()
     return {key.strip(): value.strip() for key, _, value in (one.partition("=") for one in lines)}
-
-
-def _domains(settings: Config) -> list[str]:
-    """Those of the store, as far as it is sorted by them; else ours."""
-    names: list[str] = []
-    if settings.lmtp_maildir_path.split("/")[0] == "{domain}":
-        entries = sorted(settings.lmtp_maildir_root.iterdir())
-        names = [one.name for one in entries if is_host_name(one.name) and one.is_dir()]
-    return names[:_MOST_DOMAINS] or [settings.lmtp_default_domain]
 
 
 def _domain(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from .programs import ProgramError, said
 
-_ITEM = re.compile(r"[^,\s]+")
+_ITEM = re.compile(r"(?:[^,\s{}]|\{(?:[^{}]|\{[^{}]*\})*\})+")
+"""Between commas and blanks, unless these are in braces: `inline:{ { key = value } }`."""
 
 
 def is_listed(domain: str, text: str) -> bool:

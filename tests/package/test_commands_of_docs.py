@@ -56,6 +56,14 @@ RUN_BY = {
         "tests/server/test_control.py",
         '"--flush"',
     ),
+    "lmtpd doctor --config /etc/lmtpd/lmtpd.conf": (
+        "tests/support/doctor.py",
+        '"lmtpd.py", "doctor"',
+    ),
+    "lmtpd doctor --send alice@example.org --config /etc/lmtpd/lmtpd.conf": (
+        "tests/server/test_doctor.py",
+        '"--send", ALICE',
+    ),
     "lmtpd.py bridge pipe -f SENDER -- RECIPIENT ...": ("tests/server/test_bridge.py", '"pipe"'),
     "$ PYTHONPATH=hooks .venv/bin/python lmtpd.py check-recipient alice@example.org"
     " --lmtp-recipient-hooks acme_staff:Staff": ("tests/test_hooks_page.py", "acme_staff:Staff"),

@@ -137,7 +137,8 @@ class Postfix(Mta):
     def set(self, **parameters: object) -> None:
         """Change its main.cf, which its tools read at once."""
         lines = [f"{name} = {value}" for name, value in parameters.items()]
-        self._run("postconf", "-e", *lines)
+        if lines:
+            self._run("postconf", "-e", *lines)
 
     @property
     def log(self) -> str:
