@@ -62,11 +62,17 @@ def doctor(
     """
     done = run("--json", *arguments, prefix=prefix, config=config)
     assert not done.stderr, done.stderr
-    told = json.loads(done.stdout)
+    found = diagnosis(done.stdout)
+    assert done.returncode == found.code
+    return found
+
+
+def diagnosis(text: str) -> Diagnosis:
+    """What it has printed for a program."""
+    told = json.loads(text)
     findings = tuple(Found(**one) for one in told["findings"])
-    assert done.returncode == told["exit"]
     assert sum(told[level] for level in ("ok", "note", "warn", "fail")) == len(findings)
-    return Diagnosis(done.returncode, findings)
+    return Diagnosis(told["exit"], findings)
 
 
 def run(
