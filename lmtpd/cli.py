@@ -6,20 +6,21 @@ Exit codes are those of sysexits.h; what is wrong goes to standard error, a line
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from . import __version__, completion, config, recipes, try_it, values
+from . import __version__, completion, config, recipes, values
 from .config import Config, ConfigError
-from .failures import DeliveryError, told
-from .log import Log, open_log
+from .failures import DeliveryError
+from .log import open_log
 from .mask import masked
 from .protocol.address import Address
 from .protocol.envelope import Peer
@@ -29,13 +30,6 @@ from .recipients.verdict import Kind, RcptContext, Verdict
 from .terminal import CommandError, OutputGoneError, fail, tell, warn
 from .tools import arguments
 from .tools.address import address_of
-
-if TYPE_CHECKING:
-    from socket import socket
-
-    from .delivery.duplicates import Unconfirmed
-    from .server.census import Census
-    from .server.channel import Channel
 
 _DESCRIPTION = """\
 lmtpd takes mail over LMTP (RFC 2033) and puts it into Maildirs. A 250 after the
@@ -92,9 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     refused: Callable[..., int] | None = options.get("refused")
     common = {"config", "run", "refused", "address", *(row.attribute for row in _rows())}
     own = {key: options[key] for key in options.keys() - common}
+    load = functools.partial(config.load, Path(file) if file else None, os.environ, given)
     try:
-        settings = config.load(Path(file) if file else None, os.environ, given)
-        return run(settings, options.get("address", []), **own)
+        if run is _serve:
+            return _serve(load(), load, {"config": file, **given} if file else given)
+        return run(load(), options.get("address", []), **own)
     except ConfigError as error:
         return refused(error, **own) if refused else fail(os.EX_CONFIG, error)
     except CommandError as error:
@@ -184,112 +180,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 # the others start faster without them.
 
 
-def _serve(settings: Config, _: list[str]) -> int:
-    from .delivery.duplicates import Unconfirmed
-    from .server import rendezvous
-    from .server.activation import handed_over
-    from .server.census import Census
-    from .server.companion import Companion
-    from .server.confinement import confine_parent
-    from .server.listener import BindError, bind
-    from .server.supervisor import Supervisor
+def _serve(settings: Config, load: Callable[[], Config], given: Mapping[str, str]) -> int:
+    """The arguments: the configuration, what reads it anew, and all that the command line said."""
+    from .serving import Serving
 
-    # Both read what is scrubbed from the environment then.
-    log = open_log(settings.lmtp_log_target, settings.lmtp_log_format, os.environ)
-    try:
-        handed = handed_over(os.environ)
-    except BindError as error:
-        raise CommandError(os.EX_OSERR, f"systemd's sockets: {error}") from error
-    for warning in (*settings.warnings, *confine_parent(settings)):
-        log.line("warning", text=warning)
-
-    shared = Census(settings.lmtp_workers), Unconfirmed()
-    ends = _feed() if settings.lmtp_status_addr else None
-
-    def work(index: int, channel: Channel) -> int:
-        for _, listener in handed:
-            listener.close()  # the first worker has them too early, and gets them by the channel
-        return _work(index, *shared, channel, settings, log, ends and ends[1])
-
-    def tell_status() -> None:
-        from . import wiring
-        from .server.confinement import become_worker
-        from .status import process
-
-        for _, listener in handed:
-            listener.close()
-        become_worker(settings)
-        if ends:
-            ends[1].close()
-            process.run(settings, wiring.tree(settings), ends[0], log.line)
-
-    def meet() -> socket | None:
-        try:
-            return rendezvous.listen(settings)
-        except OSError as error:
-            name = rendezvous.name(settings)
-            log.line("control-unavailable", name=name, cause=told(error))
-            return None
-
-    supervisor = Supervisor(
-        settings.lmtp_workers,
-        work,
-        lambda: bind(settings, handed),
-        meet,
-        log,
-        shared[0],
-        settings.lmtp_drain_timeout,
-        [Companion("status", tell_status, log)] if ends else [],
-    )
-    try:
-        return supervisor.run(lambda listeners: tell(try_it.welcome(settings, listeners)))
-    except BindError as error:
-        raise CommandError(os.EX_OSERR, str(error)) from error
-    finally:
-        log.close()
-
-
-def _feed() -> tuple[socket, socket]:
-    """The ends of the samples' way from the workers to the process that tells the status.
-
-    Its end is seen when the last worker is gone, and the parent.
-    """
-    from socket import AF_UNIX, SOCK_SEQPACKET, socketpair
-
-    theirs, ours = socketpair(AF_UNIX, SOCK_SEQPACKET)
-    ours.setblocking(False)
-    return theirs, ours
-
-
-def _work(
-    index: int,
-    census: Census,
-    unconfirmed: Unconfirmed,
-    channel: Channel,
-    settings: Config,
-    log: Log,
-    feed: socket | None,
-) -> int:
-    """A worker process, from its fork to its end; its exit code."""
-    from .server import patch
-
-    patch()
-    from . import wiring
-    from .server.worker import Worker
-
-    try:
-        worker = Worker(
-            index,
-            census,
-            settings,
-            log,
-            lambda runtime: wiring.services(settings, runtime, unconfirmed),
-            feed,
-        )
-    except ConfigError as error:
-        return fail(os.EX_CONFIG, error)
-    worker.run(channel)
-    return os.EX_OK
+    arguments = [text for option, value in given.items() for text in (f"--{option}", value)]
+    return Serving(settings, load, arguments).run()
 
 
 def _check_config(settings: Config, _: list[str]) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Container, MutableMapping
 
 _KEPT = re.compile(r"PATH|LANG|LC_[A-Z]+|TZ|TZDIR|SSL_CERT_(?:FILE|DIR)|OPENSSL_(?:CONF|MODULES)")
 _OWN = re.compile(
-    r"LMTP_[A-Z0-9_]+|CREDENTIALS_DIRECTORY"
+    r"LMTP_[A-Z0-9_]+|CREDENTIALS_DIRECTORY|JOURNAL_STREAM"
     r"|NOTIFY_SOCKET|WATCHDOG_(?:PID|USEC)|LISTEN_(?:PID|FDS|FDNAMES)"
 )
 """Settings, and what a service manager tells a server, which is for no program behind it."""

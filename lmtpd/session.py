@@ -94,6 +94,8 @@ class Session:
         self._fault: Exception | None = None
         self._unconfirmed: tuple[bytes, ...] = ()
         self._has_just_delivered = False
+        self.is_new = True
+        """It has had no transaction to its end."""
         self._has_heard = tls is not None
 
     @property
@@ -103,11 +105,12 @@ class Session:
 
     @property
     def is_idle(self) -> bool:
-        """Between transactions, and not about to QUIT after one.
+        """Between transactions, and neither about to QUIT after one nor to begin its first.
 
-        OpenSMTPD delivers again what was acknowledged if its QUIT gets 421.
+        OpenSMTPD delivers again what was acknowledged if its QUIT gets 421, and Postfix, which has
+        a new connection for one that it kept, defers mail if a new one gets it.
         """
-        return self.is_between_transactions and not self._has_just_delivered
+        return self.is_between_transactions and not self._has_just_delivered and not self.is_new
 
     def run(self) -> None:
         """Serve the connection to its end; never raises what the peer or the disk caused."""
@@ -146,12 +149,23 @@ class Session:
             elif not isinstance(event, Gone):
                 if not isinstance(event, Chunk):
                     self._patience.restart()
-                self._handle(event)
+                if self._is_to_part(event):
+                    self._say(replies.SHUTTING_DOWN)
+                else:
+                    self._handle(event)
             elif self._services.is_stopping():
                 self._say(replies.SHUTTING_DOWN)
             else:
                 return
         self._flush()
+
+    def _is_to_part(self, event: Event) -> bool:
+        """Whether nothing more is to be begun: a client that never pauses is told so as well."""
+        return (
+            isinstance(event, (MailFrom, Reset, Noop, Hello))
+            and self._services.is_stopping()
+            and not (self._dialogue.is_in_transaction or self._has_just_delivered or self.is_new)
+        )
 
     def _listen(self) -> None:
         """All that was received is dealt with: send the replies together, then wait."""
@@ -278,7 +292,7 @@ class Session:
         self._unconfirmed = tuple(one.key for one in outcomes if one.key)
         if self._dialogue.has_input or self._transport.has_input():
             self._abandon()
-        self._has_just_delivered = True
+        self._has_just_delivered, self.is_new = True, False
         common = self._words(envelope, took)
         for outcome in outcomes:
             self._note_outcome(common, outcome, took)

@@ -47,6 +47,7 @@ FLOORS = {
     4: ("server",),
     5: (
         "wiring",
+        "serving",
         "shipped",
         "bridge",
         "cli",

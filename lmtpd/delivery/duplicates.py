@@ -62,9 +62,21 @@ class Unconfirmed:
     is full forgets its oldest.
     """
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _BUCKETS * _BUCKET_OCTETS)
-        self.since = time.time()
+    def __init__(self, kept: tuple[int, float] | None = None) -> None:
+        """Nothing is known yet, or what another program knew in our place.
+
+        Args:
+            kept: what it had in `kept`.
+        """
+        octets = _BUCKETS * _BUCKET_OCTETS
+        if kept is None:
+            # A descriptor outlives the program that has made it, unlike other shared memory.
+            kept = os.memfd_create("unconfirmed"), time.time()
+            os.ftruncate(kept[0], octets)
+        self.kept = kept
+        """The descriptor of the memory, and `since`."""
+        self._memory = mmap.mmap(kept[0], octets)
+        self.since = kept[1]
         """Seconds since the epoch: what was delivered earlier, another server did."""
 
     def add(self, key: bytes) -> None:

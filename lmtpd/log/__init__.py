@@ -5,6 +5,6 @@ forms of `forms.py`. Nothing here waits: who reads the log may be slow, or gone,
 """
 
 from .log import Log
-from .opening import open_log
+from .opening import open_log, open_target
 
-__all__ = ["Log", "open_log"]
+__all__ = ["Log", "open_log", "open_target"]

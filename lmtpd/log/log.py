@@ -29,6 +29,19 @@ class Log:
         """From now on write the lines of one moment together; `later` calls at its end."""
         self._later = later
 
+    def move_to(self, target: Target) -> None:
+        """Tell another one from now on; the one before gets what it takes at once."""
+        self.flush()
+        self._lost += len(self._entries)  # in the other one's form
+        self._entries = []
+        self._target.close()
+        self._target = target
+
+    def forget(self) -> None:
+        """In a child, just forked: what is not written yet the parent will write."""
+        self._entries, self._lost, self._is_due = [], 0, False
+        self._target.forget()
+
     def words(self, **fields: object) -> str:
         """Words that several lines have in common, made once."""
         return self._target.words(fields)

@@ -22,10 +22,11 @@ def open_log(target: str, form: str, environment: Mapping[str, str]) -> Log:
         form: a value of `lmtp-log-format`.
         environment: says whether standard error is the journal.
     """
-    return Log(_target(target, form, environment))
+    return Log(open_target(target, form, environment))
 
 
-def _target(target: str, form: str, environment: Mapping[str, str]) -> Target:
+def open_target(target: str, form: str, environment: Mapping[str, str]) -> Target:
+    """What such a log tells; the arguments are those of `open_log`."""
     lines = FORMS[form]
     if target == "syslog":
         return Syslog(lines)

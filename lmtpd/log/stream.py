@@ -65,6 +65,10 @@ class Stream:
             return len(entries)
         return taken
 
+    def forget(self) -> None:
+        """The next line begins with its first octet."""
+        self._begun = 0
+
     def close(self) -> None:
         """Close what was opened here; the descriptor itself is another's."""
         if isinstance(self._own, int):

@@ -24,5 +24,8 @@ class Target(Protocol):
     def write(self, entries: Sequence[bytes]) -> int:
         """How many of them were taken, from the first on; the others are to come again, first."""
 
+    def forget(self) -> None:
+        """What was written in part, another process goes on with."""
+
     def close(self) -> None:
         """Give back what was opened for it."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import mmap
+from collections.abc import Sequence
 
 from .balance import Balance
 
@@ -32,22 +33,30 @@ class Census:
     count at the same moment may each miss the other's one.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, earlier: Sequence[Census] = ()) -> None:
+        """Nobody is connected to these workers.
+
+        Args:
+            workers: how many there will be.
+            earlier: of workers that finish what they have, and accept no more.
+        """
         self.balance = Balance(workers)
         """How many each worker has."""
         memory = memoryview(mmap.mmap(-1, workers * _COLUMN_OCTETS))
-        self._columns = [
+        self.columns = [
             memory[begin : begin + _COLUMN_OCTETS].cast("I")
             for begin in range(0, len(memory), _COLUMN_OCTETS)
         ]
-        self._own = self._columns[0]
+        """What each worker has counted."""
+        self._own = self.columns[0]
+        self._all = [*self.columns, *(column for each in earlier for column in each.columns)]
         self._counted: dict[object, tuple[int, ...]] = {}
 
     # A worker.
 
     def join(self, index: int) -> None:
         """This process is the worker with this number, and begins to accept."""
-        self._own = self._columns[index]
+        self._own = self.columns[index]
         self.balance.join(index)
 
     def count(self, connection: object, address: str) -> int:
@@ -71,7 +80,7 @@ class Census:
     def leave(self, index: int) -> None:
         """The worker with this number is gone."""
         self.balance.leave(index)
-        self._columns[index][:] = memoryview(bytes(_COLUMN_OCTETS)).cast("I")
+        self.columns[index][:] = memoryview(bytes(_COLUMN_OCTETS)).cast("I")
 
     def _add(self, connection: object, places: tuple[int, ...]) -> None:
         self._counted[connection] = self._counted.get(connection, ()) + places
@@ -79,7 +88,7 @@ class Census:
             self._own[place] += 1
 
     def _sum(self, place: int) -> int:
-        return sum(column[place] for column in self._columns)
+        return sum(column[place] for column in self._all)
 
 
 @functools.lru_cache(maxsize=1000)

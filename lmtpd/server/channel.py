@@ -1,19 +1,24 @@
 """The line between the supervisor and one worker.
 
-The worker says that it is ready, the supervisor hands it the listening sockets. After that the
-supervisor passes on the commands of lmtpd.server.control, the worker answers them, and each notices
-when the other is gone.
+The worker says that it is ready, or why it cannot be; the supervisor hands it the listening
+sockets. After that the supervisor passes on the commands of lmtpd.server.control, the worker
+answers them, and each notices when the other is gone.
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Sequence
 
 from .listener import MOST_LISTENERS, Listener
+
+RETIRE = "retire"
+"""To a worker whose configuration is no longer the server's: finish what you have, and go."""
 
 _READY = b"ready"
 _LONGEST = 1 << 17
@@ -47,15 +52,30 @@ class Channel:
         """
         self._end.send(_READY)
 
-    def wait_until_ready(self, seconds: float) -> bool:
-        """Supervisor: whether the worker got ready; False if it ended or takes too long."""
-        self._end.settimeout(seconds)
+    def say_fault(self, text: str) -> None:
+        """Worker: why it cannot start; it ends then."""
+        with contextlib.suppress(OSError):  # the parent is gone, and nobody wants to know
+            self._end.send(text.encode()[:_LONGEST])
+
+    def wait_until_ready(self, seconds: float) -> str | None:
+        """Supervisor: None when the worker is ready; else why it is not, as far as it has said so.
+
+        It has ended then, or takes too long.
+        """
+        said, end = b"", time.monotonic() + seconds
         try:
-            return self._end.recv(len(_READY)) == _READY
+            while (left := end - time.monotonic()) > 0:
+                self._end.settimeout(left)
+                heard = self._end.recv(_LONGEST)
+                if heard == _READY:
+                    self._end.settimeout(None)
+                    return None
+                said = heard or said
+                if not heard:
+                    break
         except OSError:
-            return False
-        finally:
-            self._end.settimeout(None)
+            pass  # a time-out says this too
+        return said.decode(errors="replace")
 
     def send_listeners(self, listeners: Sequence[Listener]) -> None:
         """Supervisor: hand over the sockets to accept from, each with its owner.

@@ -2,11 +2,14 @@
 
     flush             forget every answer of the hooks         forgot COUNT
     recall ADDRESS    what is remembered of an address         a line for each hook that does
+    reload            read the configuration anew              `error TEXT` for each fault of it
+    upgrade           go on as the program that is installed   the same
+    version           of the program that runs                 lmtpd VERSION since SECONDS
 
-A command is one line. The supervisor hands it to every worker, for each has a memory of its own,
-and the caller reads their answers, behind `worker N ` in each line; then `end`. Of a worker from
-which nothing came it reads `ended` (its successor remembers nothing) or `silent`. What is no
-command is answered with `error TEXT`.
+A command is one line. The last three are the supervisor's own. It hands every other one to all
+workers, for each has a memory of its own, and the caller reads their answers, behind `worker N ` in
+each line; then `end`. Of a worker from which nothing came it reads `ended` (its successor remembers
+nothing) or `silent`. What is no command is answered with `error TEXT`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,12 @@ from ..recipients.memory import Memory
 
 FLUSH = "flush"
 RECALL = "recall"
+RELOAD = "reload"
+UPGRADE = "upgrade"
+VERSION = "version"
+OF_PARENT = (RELOAD, UPGRADE, VERSION)
+
+ERROR = "error"
 
 ENDED = "ended"
 SILENT = "silent"
@@ -64,14 +73,14 @@ def answer(line: str, memory: Memory) -> str:
         return f"forgot {memory.flush()}"
     if word == RECALL:
         return _recalled(about, memory)
-    return "error there is no such command"
+    return f"{ERROR} there is no such command"
 
 
 def _recalled(about: str, memory: Memory) -> str:
     try:
         lines = memory.recall(Address.parse(about))
     except AddressError as error:
-        lines = [f"error {error}"]
+        lines = [f"{ERROR} {error}"]
     # What a hook said may hold anything, line breaks too.
     octets = "\n".join(map(_printable, lines)).encode()
     return octets[:_LONGEST_ANSWER].decode(errors="ignore")

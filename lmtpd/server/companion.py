@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 
 from ..log import Log
+from .succession import Succession
 
-SHORT_LIFE_SECONDS = 10.0
-"""One that dies sooner is replaced more slowly each time."""
 LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Companion:
     """The parent's view of it."""
 
-    def __init__(self, name: str, work: Callable[[], object], log: Log) -> None:
+    def __init__(self, name: str, settings: object, work: Callable[[], object], log: Log) -> None:
         """Not there yet.
 
         Args:
             name: for the log.
+            settings: all that it has of the configuration; who has the same does the same.
             work: what it does, until it returns.
             log: where lines go.
         """
         self._name = name
+        self._settings = settings
         self._work = work
         self._log = log
         self._pid = 0
-        self._started = 0.0
-        self._pause = 0.0
-        self.due: float | None = 0.0
+        self._succession = Succession(LONGEST_PAUSE_SECONDS)
+
+    @property
+    def due(self) -> float | None:
         """When it is to be started, by the monotonic clock; None while it is there."""
+        return None if self._pid else self._succession.due
+
+    def does_as(self, other: Companion) -> bool:
+        """Whether the other one would do just the same."""
+        return (self._name, self._settings) == (other._name, other._settings)
 
     def fill(self, become: Callable[[], object]) -> None:
         """Start it if it is due.
@@ -40,9 +46,9 @@ class Companion:
         Args:
             become: lets go, in the child, of what is the parent's.
         """
-        if self.due is None or self.due > time.monotonic():
+        if self._pid or not self._succession.is_due:
             return
-        self._started, self.due = time.monotonic(), None
+        self._succession.begin()
         self._pid = os.fork()
         if not self._pid:
             code = os.EX_SOFTWARE
@@ -56,18 +62,16 @@ class Companion:
                 os._exit(code)
 
     def reap(self) -> None:
-        """See whether it has ended; its successor comes at once, or later if its life was short."""
+        """See whether it has ended."""
         if not self._pid:
             return
         pid, status = os.waitpid(self._pid, os.WNOHANG)
         if not pid:
             return
-        now = time.monotonic()
-        is_short = now - self._started < SHORT_LIFE_SECONDS
-        self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2 or 0.5) if is_short else 0.0
         code = os.waitstatus_to_exitcode(status)
         self._log.line("companion-ended", name=self._name, pid=self._pid, exit=code)
-        self._pid, self.due = 0, now + self._pause
+        self._pid = 0
+        self._succession.end()
 
     def stop(self) -> None:
         """End it, and wait for that: it has nothing to lose."""

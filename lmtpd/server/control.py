@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from ..log import Log
 from .channel import Channel, announce
-from .commands import ENDED, SILENT
+from .commands import ENDED, OF_PARENT, SILENT
 from .credentials import credentials_of
 from .rendezvous import LAST_LINE, may_command
 
@@ -45,6 +45,9 @@ class Control:
         self._log = log
         self._number = 0
         self._refused = -1
+        self._answers: list[str] = []
+        self.wanted = ""
+        """A command to the parent itself, which has to `answer` it."""
         self.due: float | None = None
         """When `turn` is to be called even if nothing comes."""
         listener.setblocking(False)
@@ -54,6 +57,10 @@ class Control:
     def turn(self) -> None:
         """Do what can be done by now."""
         next(self._calls)
+
+    def answer(self, lines: Sequence[str]) -> None:
+        """What came of the command that was wanted; it is said at the next `turn`."""
+        self._answers, self.wanted = [*lines], ""
 
     def close(self) -> None:
         """Take no more callers; one who waits for an answer sees the end."""
@@ -90,7 +97,13 @@ class Control:
         if not line:
             return
         self._log.line("control", command=line, user=user)
-        answers = yield from self._ask_workers(line)
+        if line in OF_PARENT:
+            self.wanted = line
+            while self.wanted:
+                yield
+            answers = self._answers
+        else:
+            answers = yield from self._ask_workers(line)
         caller.settimeout(SEND_SECONDS)
         caller.sendall("".join(f"{answer}\n" for answer in [*answers, LAST_LINE]).encode())
 

@@ -7,8 +7,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..config import Config
@@ -29,7 +29,9 @@ class Listener:
 
     socket: socket.socket
     owner: int
-    """Its place in `Config.listeners`."""
+    """Its index in `Config.listeners`."""
+    place: str = ""
+    """Where we have bound it, by the configuration; empty if systemd has."""
     file: tuple[Path, int, int] | None = None
     """Path, device and inode of a unix socket that we have made."""
 
@@ -42,41 +44,89 @@ class Listener:
 
         To be called before `close`: nobody replaces the file of one that listens.
         """
-        if self.file:
-            path, *ours = self.file
+        if self.file and self.is_in_place():
             with contextlib.suppress(OSError):
-                info = path.lstat()
-                if [info.st_dev, info.st_ino] == ours:
-                    path.unlink()
+                self.file[0].unlink()
+
+    def is_in_place(self) -> bool:
+        """Whether the file of a unix socket that we have made is still there."""
+        if self.file is None:
+            return False
+        path, *ours = self.file
+        try:
+            info = path.lstat()
+        except OSError:
+            return False
+        return [info.st_dev, info.st_ino] == ours
 
 
-def bind(config: Config, handed: Iterable[tuple[str, socket.socket]] = ()) -> list[Listener]:
+def bind(
+    config: Config,
+    handed: Iterable[tuple[str, socket.socket]] = (),
+    held: Sequence[Listener] = (),
+) -> list[Listener]:
     """Every socket that is configured, bound.
 
     Args:
         config: the default listener and all others.
         handed: bound sockets from systemd, by name (lmtpd.server.activation). Each belongs to the
             section of that name, or to the default listener; who has got one binds none.
+        held: what was bound for another configuration. What has its place in this one is taken
+            over, whoever waits in it; the rest is for the caller to close.
 
     Raises:
-        BindError: one cannot be listened on, or a listener has none; nothing is bound then.
+        BindError: one cannot be listened on, or a listener has none; nothing is bound then beyond
+            what was held.
     """
     sections = {one.section: owner for owner, one in enumerate(config.listeners)}
     bound = [Listener(one, sections.get(name, 0)) for name, one in handed]
     served = {one.owner for one in bound}
+    there = {one.place: one for one in held if one.place}
     try:
         for owner, one in enumerate(config.listeners):
             if owner not in served and one.lmtp_bind_addr:
-                bound.append(Listener(bind_tcp(one.lmtp_bind_addr, one.lmtp_port), owner))
+                bound.append(_tcp(one, owner, there))
             if owner not in served and one.lmtp_socket_path:
-                bound.append(_bind_unix(one, one.lmtp_socket_path, owner))
+                bound.append(_unix(one, one.lmtp_socket_path, owner, there))
         _check(config, bound)
     except BindError:
-        for each in bound:
+        for each in unused(bound, held):
             each.remove()
             each.close()
         raise
     return bound
+
+
+def unused(listeners: Iterable[Listener], others: Iterable[Listener]) -> list[Listener]:
+    """Those whose socket none of the others has."""
+    sockets = {one.socket for one in others}
+    return [one for one in listeners if one.socket not in sockets]
+
+
+def _tcp(config: Config, owner: int, there: Mapping[str, Listener]) -> Listener:
+    address = config.lmtp_bind_addr, config.lmtp_port
+    place = endpoint(address)
+    if place in there:
+        return replace(there[place], owner=owner)
+    try:
+        return Listener(bind_tcp(*address), owner, place)
+    except BindError as error:
+        ours = [one for one in there if one.endswith(f":{config.lmtp_port}")]
+        if not ours:
+            raise
+        text = f"{error}: this server has {ours[0]}; a restart can move it"
+        raise BindError(text) from error
+
+
+def _unix(config: Config, path: Path, owner: int, there: Mapping[str, Listener]) -> Listener:
+    kept = there.get(str(path))
+    if kept and kept.is_in_place():
+        try:
+            _adapt(path, config)
+        except OSError as error:
+            raise BindError(f"cannot listen on {path}: {_reason(error)}") from error
+        return replace(kept, owner=owner)
+    return _bind_unix(config, path, owner)
 
 
 def bind_tcp(address: str, port: int) -> socket.socket:
@@ -130,7 +180,7 @@ def _bind_unix(config: Config, path: Path, owner: int) -> Listener:
         finally:
             os.umask(mask)
         info = path.lstat()
-        bound = Listener(listener, owner, (path, info.st_dev, info.st_ino))
+        bound = Listener(listener, owner, str(path), (path, info.st_dev, info.st_ino))
         try:
             _give(path, config)
             listener.listen(BACKLOG)
@@ -160,17 +210,28 @@ def _check(config: Config, bound: list[Listener]) -> None:
         raise BindError(f"{len(bound)} sockets to listen on: the most are {MOST_LISTENERS}")
 
 
-def _give(path: Path, config: Config) -> None:
+def _give(path: Path, config: Config, *, follow_symlinks: bool = False) -> None:
     """The file to its owner and group, if others than we are named."""
     owner, group = config.lmtp_socket_owner, config.lmtp_socket_group
     if not owner and not group:
         return
     numbers = (account.number if account else -1 for account in (owner, group))
     try:
-        os.chown(path, *numbers, follow_symlinks=False)
+        os.chown(path, *numbers, follow_symlinks=follow_symlinks)
     except OSError as error:
         what = f"{error.strerror} to set lmtp-socket-owner or lmtp-socket-group"
         raise OSError(error.errno, what) from error
+
+
+def _adapt(path: Path, config: Config) -> None:
+    """Give a file that was there before its mode, owner and group, and no link in its place."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = Path(f"/proc/self/fd/{descriptor}")  # of the file itself, not of its name
+        found.chmod(config.lmtp_socket_mode)
+        _give(found, config, follow_symlinks=True)
+    finally:
+        os.close(descriptor)
 
 
 def _remove_stale(path: Path) -> None:

@@ -36,6 +36,7 @@ _SET_DUMPABLE = 4
 _SET_KEEPCAPS = 8
 _CAPBSET_READ, _CAPBSET_DROP = 23, 24
 _SET_NO_NEW_PRIVS = 38
+_CAP_AMBIENT, _CAP_AMBIENT_RAISE = 47, 2
 
 
 def refuse_more() -> None:
@@ -96,6 +97,26 @@ def hold(kept: Set[Capability]) -> None:
         raise PermissionError(errno.EPERM, f"{os.strerror(errno.EPERM)} (capset)")
 
 
+def hand_down() -> None:
+    """What we may do the program that takes our place may too, if it is not root's (execve(2)).
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    if os.geteuid() == 0:  # root's keeps all that the bounding set has
+        return
+    kernel = Kernel()
+    effective, permitted, _, high_effective, high, _ = kernel.capabilities()
+    if permitted or high:
+        # Inheritable first, for only those can be ambient (capabilities(7)).
+        kernel.set_capabilities(
+            Capabilities(effective, permitted, permitted, high_effective, high, high)
+        )
+    for capability in Capability:
+        if (permitted | high << 32) >> capability & 1:
+            _prctl(_CAP_AMBIENT, _CAP_AMBIENT_RAISE, capability)
+
+
 def _narrow(kept: Iterable[Capability]) -> None:
     """What nobody can have after us, by whichever way; only who has CAP_SETPCAP may say so."""
     effective = Kernel().capabilities()[0]
@@ -109,7 +130,7 @@ def _narrow(kept: Iterable[Capability]) -> None:
             _prctl(_CAPBSET_DROP, capability)
 
 
-def _prctl(option: int, argument: int) -> None:
-    if libc().prctl(option, *map(ctypes.c_ulong, (argument, 0, 0, 0))) < 0:
+def _prctl(option: int, argument: int, further: int = 0) -> None:
+    if libc().prctl(option, *map(ctypes.c_ulong, (argument, further, 0, 0))) < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{os.strerror(number)} (prctl {option})")

@@ -77,13 +77,17 @@ def listen(config: Config) -> socket.socket:
     return listener
 
 
-def ask(config: Config, command: str, seconds: float = PATIENCE_SECONDS) -> list[str]:
+def ask(
+    config: Config, command: str, seconds: float = PATIENCE_SECONDS, pid: int | None = None
+) -> list[str]:
     """A command's answer by the server of this configuration, in lines.
 
     Args:
         config: says where it listens.
         command: a line of lmtpd.server.commands.
         seconds: for each step on the way.
+        pid: of the server's parent process, which may still listen elsewhere than this
+            configuration says.
 
     Raises:
         ControlError: there is none.
@@ -91,12 +95,15 @@ def ask(config: Config, command: str, seconds: float = PATIENCE_SECONDS) -> list
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(seconds)
         try:
-            connection.connect(_address(config))
-            _believe(credentials_of(connection), config)
+            connection.connect(_address_of(pid) if pid else _address(config))
+            server = credentials_of(connection)
+            if pid != server.process:
+                _believe(server, config)
             connection.sendall(f"{command}\n".encode())
             lines = _all_of(connection).decode().splitlines()
         except ConnectionRefusedError:
-            raise AbsentError(f"no server runs here that listens on {_where(config)}") from None
+            what = f"has the process id {pid}" if pid else f"listens on {_where(config)}"
+            raise AbsentError(f"no server runs here that {what}") from None
         except OSError as error:
             raise SilentError(f"the server on {_where(config)} gives no answer: {error}") from error
     if lines[-1:] != [LAST_LINE]:
@@ -183,6 +190,25 @@ def _all_of(connection: socket.socket) -> bytes:
 
 def _address(config: Config) -> bytes:
     return b"\0" + os.fsencode(name(config)[1:])[:_LONGEST_NAME]
+
+
+def _address_of(pid: int) -> bytes:
+    """What the server with this process id is called, by proc_net_unix (proc(5)).
+
+    Raises:
+        OSError: there is none.
+    """
+    for line in Path("/proc/net/unix").read_text("utf-8", "replace").splitlines():
+        _, _, name = line.partition(" @lmtpd/")
+        if name:
+            address = b"\0lmtpd/" + os.fsencode(name)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.setblocking(False)
+                with contextlib.suppress(OSError):
+                    probe.connect(address)
+                    if credentials_of(probe).process == pid:
+                        return address
+    raise ConnectionRefusedError
 
 
 def _where(config: Config) -> str:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 import gevent
 from gevent import socket
@@ -33,7 +34,7 @@ from ..services import Runtime, Services
 from ..session import Session
 from .acceptor import Acceptor
 from .census import Census
-from .channel import Channel
+from .channel import RETIRE, Channel
 from .commands import answer
 from .committer import Committer
 from .confinement import Places, confine_worker
@@ -101,6 +102,8 @@ class Worker:
         self._sessions: dict[Session, SocketTransport] = {}
         self._greenlets = Pool()
         self._stopping = Event()
+        self._end = inf
+        """Of the patience with transactions; it has one when the server stops."""
         self._acceptors: list[Acceptor] = []
         self._committers: list[Committer] = []
         self._meter = Meter()
@@ -129,7 +132,7 @@ class Worker:
 
     def run(self, channel: Channel) -> None:
         """Get the listeners and serve until SIGTERM, or until the supervisor is gone."""
-        handler = gevent.signal_handler(signal.SIGTERM, self._stopping.set)
+        handler = gevent.signal_handler(signal.SIGTERM, self._stop)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _raise_descriptor_limit()
         _collect_rarely()
@@ -173,10 +176,17 @@ class Worker:
         """Carry out commands. Without the supervisor nobody would stop us: finish, and go."""
         try:
             while (heard := _heard(channel)) != "":
+                if heard == RETIRE:
+                    self._stopping.set()
+                    continue
                 number, _, line = heard.partition(" ")
                 channel.say(f"{number} {answer(line, self._services.memory)}")
         finally:
-            self._stopping.set()
+            self._stop()
+
+    def _stop(self) -> None:
+        self._end = min(self._end, time.monotonic() + self._config.lmtp_drain_timeout)
+        self._stopping.set()
 
     # One connection.
 
@@ -250,17 +260,26 @@ class Worker:
     # The end.
 
     def _drain(self) -> None:
-        """Take no more, let transactions end, tell the idle 421."""
+        """Take no more, let transactions end, tell the idle 421.
+
+        Where others take our place there is no haste: whoever has just connected has his first
+        transaction, and each its own time.
+        """
         if self._sessions:
             self._log.line("draining", connections=len(self._sessions))
         self._census.balance.leave(self._index)
         for acceptor in self._acceptors:
             acceptor.close()  # not stop(): that kills busy sessions after a second
         self._interrupt(lambda session: session.is_idle)
-        end = time.monotonic() + self._config.lmtp_drain_timeout
-        while self._greenlets and (left := end - time.monotonic()) > 0:
+        begin = time.monotonic() + self._config.lmtp_drain_timeout
+        while self._greenlets and (left := self._end - time.monotonic()) > 0:
+            may_begin = self._end == inf and time.monotonic() < begin
             # Those who have had their final reply by now have until then to say QUIT.
-            silent = {one for one in self._sessions if one.is_between_transactions}
+            silent = {
+                one
+                for one in self._sessions
+                if one.is_between_transactions and not (may_begin and one.is_new)
+            }
             self._greenlets.join(timeout=min(QUIT_SECONDS, left))
             still = {one for one in silent if one.is_between_transactions}
             self._interrupt(still.__contains__)

@@ -1,5 +1,7 @@
 """Settings: as whom the processes run, and what they may do."""
 
+# ruff: noqa: RUF009 - `setting` is dataclasses.field by another name, and calls nothing early
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -46,6 +48,13 @@ class ProcessSettings:
         "Further folders and files, with semicolons between them, that `lmtp-sandbox` lets workers"
         " write to: what hooks of your own need, or with the hook `passwd` the folder of homes,"
         " without which writing is not restricted.",
+        _PROCESSES,
+    )
+    lmtp_pid_file: Path | None = setting(
+        "none",
+        optional(values.path),
+        "File that holds the process id of the parent process while it serves, for those who send"
+        " it signals. The parent stays in the foreground, and systemd needs no such file.",
         _PROCESSES,
     )
     lmtp_environment: frozenset[str] = setting(

@@ -27,6 +27,8 @@ def add(commands: _SubParsersAction[Any]) -> Iterator[Command]:
     yield _send(commands)
     yield _trace(commands)
     yield _doctor(commands)
+    yield _reload(commands)
+    yield _upgrade(commands)
     mailbox = commands.add_parser("mailbox", help="add, list, check, import, remove")
     actions = mailbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
     yield _add(actions)
@@ -136,6 +138,42 @@ def _doctor(commands: _SubParsersAction[Any]) -> Command:
 
     parser.set_defaults(refused=refused)
     return parser, run, " [--send ADDRESS] [--json]"
+
+
+def _reload(commands: _SubParsersAction[Any]) -> Command:
+    parser = commands.add_parser("reload", help="have the server read its configuration anew")
+    _add_pid(parser)
+
+    def run(settings: Config, texts: list[str], *, pid: int | None) -> int:
+        from . import orders
+
+        return orders.reload(settings, texts, pid=pid)
+
+    return parser, run, " [--pid PID]"
+
+
+def _upgrade(commands: _SubParsersAction[Any]) -> Command:
+    parser = commands.add_parser(
+        "upgrade", help="have the installed version take the running server's place"
+    )
+    _add_pid(parser)
+
+    def run(settings: Config, texts: list[str], *, pid: int | None) -> int:
+        from . import orders
+
+        return orders.upgrade(settings, texts, pid=pid)
+
+    return parser, run, " [--pid PID]"
+
+
+def _add_pid(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--pid",
+        type=int,
+        metavar="PID",
+        help="of the server's parent process; else the server that listens where the"
+        " configuration says by now",
+    )
 
 
 def _add(actions: _SubParsersAction[Any]) -> Command:

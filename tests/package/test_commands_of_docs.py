@@ -64,6 +64,14 @@ RUN_BY = {
         "tests/server/test_doctor.py",
         '"--send", ALICE',
     ),
+    "lmtpd.py reload --config /etc/lmtpd/lmtpd.conf": (
+        "tests/server/test_reload.py",
+        'lmtpd("reload", "--config", self.file',
+    ),
+    "lmtpd.py upgrade --config /etc/lmtpd/lmtpd.conf": (
+        "tests/server/test_upgrade.py",
+        'lmtpd("upgrade", ',
+    ),
     "lmtpd.py bridge pipe -f SENDER -- RECIPIENT ...": ("tests/server/test_bridge.py", '"pipe"'),
     "$ PYTHONPATH=hooks .venv/bin/python lmtpd.py check-recipient alice@example.org"
     " --lmtp-recipient-hooks acme_staff:Staff": ("tests/test_hooks_page.py", "acme_staff:Staff"),

@@ -261,9 +261,28 @@ def test_a_bug_costs_one_connection_and_bounces_nothing(
 
 
 class TestStopping:
-    def test_an_idle_connection_hears_421(self, settings: dict[str, str], log: io.StringIO) -> None:
+    @pytest.mark.parametrize("command", [b"MAIL FROM:<>", b"RSET", b"NOOP", b"LHLO a.example"])
+    def test_nothing_is_begun_after_the_first_transaction(
+        self, settings: dict[str, str], log: io.StringIO, command: bytes
+    ) -> None:
+        """Postfix defers mail if a new connection hears 421, and not if one does that it kept."""
+        text = b"Subject: x\r\n\r\n.\r\n"
+        line = run(
+            Line(_TO_DATA, text, command + b"\r\n"), services(settings, log, is_stopping=True)
+        )
+        assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250, 421]
+
+    def test_quit_is_answered(self, settings: dict[str, str], log: io.StringIO) -> None:
+        """OpenSMTPD delivers again what was acknowledged if its QUIT gets 421."""
+        text = b"Subject: x\r\n\r\n.\r\n"
+        line = run(Line(_TO_DATA, text, b"QUIT\r\n"), services(settings, log, is_stopping=True))
+        assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250, 221]
+
+    def test_one_that_is_interrupted_hears_421(
+        self, settings: dict[str, str], log: io.StringIO
+    ) -> None:
         line = run(Line(b"NOOP\r\n"), services(settings, log, is_stopping=True))
-        assert line.codes == [220, 421]
+        assert line.codes == [220, 250, 421]
 
     def test_a_transaction_is_finished_first(
         self, settings: dict[str, str], log: io.StringIO, root: Path
