@@ -35,4 +35,5 @@ def _holds(point: str, path: str) -> bool:
 
 
 def plain(text: str) -> str:
+    """A path of the table as it is."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
 from dataclasses import dataclass
@@ -149,6 +150,6 @@ def _removed(spot: Spot, transaction: str) -> Findings:
         try:
             message_files.remove(spot, where)
         except (OSError, DeliveryError) as error:
-            yield warn(f"it could not be removed: {told(error)}", f"rm '{path}'")
+            yield warn(f"it could not be removed: {told(error)}", f"rm {shlex.quote(path)}")
         else:
             yield ok("removed")

@@ -9,9 +9,11 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from .. import __version__
 from ..client.connection import Connection
 from ..client.dialogue import SessionEndedError, opening, say
 from ..client.reader import ReplyReader
@@ -81,6 +83,19 @@ def server(settings: Config) -> Findings:
             yield warn(f"{line.rsplit(' ', 1)[0]} does not answer", "journalctl -u lmtpd")
         took = milliseconds(time.perf_counter() - begun)
         yield ok(f"runs, and obeys at {rendezvous.name(settings)} ({took})")
+        yield from _version(settings)
+
+
+def _version(settings: Config) -> Findings:
+    """Whether what runs is what is installed."""
+    with suppress(rendezvous.ControlError):
+        for line in rendezvous.ask(settings, commands.VERSION, _ANSWER_S):
+            match line.split(" "):
+                case ["lmtpd", version, *_] if version != __version__:
+                    yield warn(
+                        f"runs version {version}, and {__version__} is installed",
+                        "lmtpd upgrade --config FILE",
+                    )
 
 
 def _absent(settings: Config, cause: str) -> Finding:
@@ -151,7 +166,7 @@ def _free(one: Config, target: Target, *, is_due: bool) -> Finding:
     if is_due:
         return fail(
             f"the server runs, and does not listen on {target}",
-            "it has other settings, older ones perhaps: systemctl restart lmtpd",
+            "it has other settings, older ones perhaps: lmtpd reload --config FILE",
         )
     if target.is_path:
         folder = Path(target.host).parent
