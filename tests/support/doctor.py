@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.support.server import PROJECT
+from tests.support.server import PROJECT, Server
 
 _PATIENCE_S = 120.0
 
@@ -48,6 +48,20 @@ class Diagnosis:
     def levels(self, about: str) -> list[str]:
         """How it is, finding by finding."""
         return [one.level for one in self.findings if one.about == about]
+
+
+def here(server: Server) -> tuple[object, ...]:
+    """The settings that lead to a server."""
+    return "--lmtp-port", server.port, "--lmtp-maildir-root", server.root
+
+
+def given(settings: dict[str, object]) -> list[object]:
+    """Settings as options."""
+    return [
+        word
+        for key, value in settings.items()
+        for word in (f"--{key.replace('_', '-')}", str(value))
+    ]
 
 
 def doctor(
