@@ -11,6 +11,7 @@ import pytest
 from tests.support.components import require, require_root
 from tests.support.doctor import Diagnosis, doctor
 from tests.support.mta import ALICE
+from tests.support.name_server import NameServer, serving
 from tests.support.postfix import Postfix
 from tests.support.processes import free_port
 from tests.support.server import Server
@@ -134,6 +135,17 @@ def test_an_address_that_is_not_trusted(site: Site) -> None:
     found.the("postfix", "ok", "which is here")
     found = site.asked(lmtp_bind_address="", inet_interfaces="10.0.0.2")
     found.the("postfix", "fail", "Postfix comes from 10.0.0.2, which is not trusted (loopback")
+
+
+def test_an_address_that_is_trusted_by_name(site: Site) -> None:
+    with serving(NameServer({("mx1.example.org.", "A"): ["127.0.0.1"]})) as names:
+        resolver = ("--lmtp-dns-server", f"127.0.0.1:{names.address[1]}")
+        found = site.asked("--lmtp-trusted-ips", "mx1.example.org", *resolver)
+        found.the("postfix", "ok", "which is here")
+        found = site.asked("--lmtp-trusted-ips", "mx2.example.org", *resolver)
+        found.the("postfix", "fail", "Postfix comes from 127.0.0.1, which is not trusted")
+    found = site.asked("--lmtp-trusted-ips", "mx1.example.org", *resolver)
+    found.the("postfix", "warn", "a name in lmtp-trusted-ips cannot be resolved")
 
 
 def test_what_is_asked_of_recipients(site: Site) -> None:

@@ -21,7 +21,7 @@ from tests.support.processes import LOOPBACK, accepts, free_port, stop
 from tests.support.server import PROJECT, Server
 from tests.support.waiting import wait_for
 
-ALICE, NOBODY_THERE = "alice@example.org", "nobody@example.org"
+ALICE = "alice@example.org"
 LINE = re.compile(r"(?:ok  |note|WARN|FAIL) [a-z][a-z ]{12} \S.*| {5}-> \S.*")
 
 
