@@ -29,7 +29,7 @@ def run(settings: Config, _: list[str], *, recipient: str | None, unit: str, is_
     """
     address = address_of(settings, recipient) if recipient else None
     report = Report(is_json=is_json)
-    settings, findings = _as_served(settings)
+    settings, findings = _as_served(settings, unit)
     for finding in findings:
         report.add("configuration", finding, is_configuration=True)
     _examine([*_checks(settings, unit)], report)
@@ -50,28 +50,27 @@ def refused(error: ConfigError, *, is_json: bool, **_: object) -> int:
     return report.end()
 
 
-def _as_served(settings: Config) -> tuple[Config, list[Finding]]:
+def _as_served(settings: Config, unit: str) -> tuple[Config, list[Finding]]:
     """The settings as the server has them: of its user, where systemd has made it that one's."""
     findings = [warn(one, _LOOK_AGAIN) for one in settings.warnings]
     if not findings:
         findings.append(ok("sound"))
     if os.geteuid() != 0 or settings.lmtp_user:
         return settings, findings
-    user = next(_users(settings), 0)
-    if user:
-        name = pwd.getpwuid(user).pw_name
-        findings.append(note(f"the server runs as {name}, and so do the checks"))
-        return replace(settings, lmtp_user=name), findings
-    return settings, findings
+    name = next(_users(settings), "") or systemd.user_of(unit)
+    if not name or name == "root":
+        return settings, findings
+    findings.append(note(f"the server runs as {name}, and so do the checks"))
+    return replace(settings, lmtp_user=name), findings
 
 
-def _users(settings: Config) -> Iterator[int]:
+def _users(settings: Config) -> Iterator[str]:
     """Whose processes listen where lmtpd shall."""
     for place in network.places(settings):
         try:
             found = network.holder(place)
-            if found and found.is_lmtpd and pwd.getpwuid(found.user):
-                yield found.user
+            if found and found.is_lmtpd:
+                yield pwd.getpwuid(found.user).pw_name
         except (OSError, KeyError):
             continue
 

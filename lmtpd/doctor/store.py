@@ -52,7 +52,7 @@ def _owner(settings: Config) -> Findings:
     elif status.st_uid != os.geteuid() and not os.access(root, os.W_OK, effective_ids=True):
         yield fail(f"{what}: {us} may not write there", f"chown {us} {_path(settings)}")
     else:
-        yield ok(f"{what}; lmtpd is {us}")
+        yield ok(f"{what}; looked at as {us}")
 
 
 def _room(settings: Config, octets: float, files: float, all_files: int) -> Findings:

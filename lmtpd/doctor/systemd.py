@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .finding import Findings, fail, note, ok, warn
-from .programs import said
+from .programs import ProgramError, said
 
 _BOOTED = Path("/run/systemd/system")
 _OURS = Path(__file__).parents[2] / "init" / "lmtpd.service"
@@ -20,6 +20,8 @@ _PROPERTIES = (
 )
 _ADAPTED = frozenset({"ExecStart", "User", "Group", "ReadWritePaths", "RuntimeDirectory"})
 """Directives that are each machine's own."""
+_SHOWN = 8
+"""Directives."""
 _AT_BOOT = ("enabled", "enabled-runtime", "static", "generated", "linked", "indirect", "alias")
 
 
@@ -34,6 +36,16 @@ def look(unit: str) -> Findings:
     paths = [found.get("FragmentPath", ""), *found.get("DropInPaths", "").split()]
     if found.get("LoadState") == "loaded" and name == _OURS.name and _OURS.is_file():
         yield from _compared(name, [Path(path) for path in paths if path])
+
+
+def user_of(unit: str) -> str:
+    """As whom it starts lmtpd; empty if that is root, or cannot be told."""
+    if not _BOOTED.is_dir():
+        return ""
+    try:
+        return said("systemctl", "show", "--property=User", "--value", "--", unit).strip()
+    except ProgramError:
+        return ""
 
 
 def judged(name: str, found: Mapping[str, str]) -> Findings:
@@ -82,8 +94,9 @@ def _compared(name: str, paths: list[Path]) -> Findings:
     lacking = _directives(_OURS.read_text("utf-8").splitlines()) - theirs
     keys = sorted({key for key, _ in lacking} - _ADAPTED)
     if keys:
+        more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
         yield note(
-            f"{name} is not as init/lmtpd.service has it: {', '.join(keys)}",
+            f"{name} is not as init/lmtpd.service has it: {', '.join(keys[:_SHOWN])}{more}",
             f"if that is an older one: diff {paths[0]} {_OURS}",
         )
 

@@ -181,7 +181,7 @@ class TestPlaces:
                 give(server, ALICE)
                 found = doctor(*here(server), prefix=with_python_open())
                 found.the("configuration", "note", "the server runs as nobody")
-                found.the("store", "ok", "lmtpd is nobody")
+                found.the("store", "ok", "looked at as nobody")
                 os.chown(server.root, 0, 0)
                 server.root.chmod(0o755)
                 found = doctor(*here(server), prefix=with_python_open())
