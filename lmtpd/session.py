@@ -489,6 +489,7 @@ class Session:
             recipient=outcome.recipient.address,
             mailbox=",".join(outcome.recipient.mailboxes),
             reply=outcome.reply,
+            queue=max(0.0, took - outcome.seconds) if outcome.seconds else None,
             disk=outcome.seconds or None,
             file=",".join(outcome.names),
             cause=outcome.cause and told(outcome.cause),

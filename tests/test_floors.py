@@ -60,6 +60,7 @@ FLOORS = {
         "testing",
         "terminal",
         "tools",
+        "top",
         "__main__",
     ),
 }
@@ -69,6 +70,7 @@ SOLE_USERS = {"gevent": "server", "configobj": "config", "dns": "dns", "idna": "
 SOLE_MODULES = {
     "cryptography": ("self_signed", "server.certificate"),
     "prometheus_client": ("status.metrics",),
+    "rich": ("top.command", "top.frame", "top.section"),
     "urllib3": ("recipients.http",),
     "sqlalchemy": ("recipients.sql", "recipients.sql_engine"),
     "ldap3": ("recipients.ldap",),

@@ -7,11 +7,15 @@ ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 _OF = {
     # Something of ours is broken.
     "failed": WARNING,
+    "reload-refused": ERROR,
     "session-failed": ERROR,
     "status-failed": ERROR,
     "companion-ended": ERROR,
     "companion-failed": ERROR,
+    "upgrade-failed": ERROR,
+    "upgrade-refused": ERROR,
     "worker-failed": ERROR,
+    "worker-hangs": ERROR,
     "worker-lost": ERROR,
     "unfinished": WARNING,
     # Something that we need is.
@@ -35,6 +39,8 @@ _OF = {
     "hook-up": NOTICE,
     "log-lost": WARNING,
     "mailbox-answers": NOTICE,
+    "reloaded": NOTICE,
+    "upgrading": NOTICE,
     "trusted-name-answers": NOTICE,
     "warning": WARNING,
 }

@@ -49,7 +49,12 @@ class Companion:
         if self._pid or not self._succession.is_due:
             return
         self._succession.begin()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError as error:
+            self._log.line("companion-failed", name=self._name, cause=repr(error))
+            self._succession.end()
+            return
         if not self._pid:
             code = os.EX_SOFTWARE
             try:

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
+from ..failures import told
 from ..log import Log
 from .channel import Channel, announce
 from .listener import Listener
@@ -78,12 +79,25 @@ class Generation(Workforce):
                     self._employ(place, listeners)
                 yield
 
+    def kill_who_hangs(self) -> None:
+        """Nobody whose session is in such a worker is served any more: his client comes again."""
+        for place in self._places:
+            silence_s = self.plan.heartbeats.silence_s(place.index)
+            if place.pid and silence_s > self.plan.patience_s:
+                self._log.line("worker-hangs", worker=place.index, pid=place.pid, seconds=silence_s)
+                os.kill(place.pid, signal.SIGKILL)
+                self.plan.heartbeats.end(place.index)
+
     # One worker.
 
     def _start(self, place: Place) -> None:
-        place.channel, theirs = Channel.pair()
         place.succession.begin()
-        place.pid = os.fork()
+        try:
+            place.channel, theirs = Channel.pair()
+            place.pid = os.fork()
+        except OSError as error:  # too many descriptors, or processes: later, perhaps
+            self._vacate(place, os.EX_OSERR)
+            raise StartError(os.EX_OSERR, told(error)) from error
         if not place.pid:
             self._become_worker(place.index, theirs)
         theirs.close()
@@ -124,4 +138,5 @@ class Generation(Workforce):
 
     def _vacate(self, place: Place, code: int) -> None:
         super()._vacate(place, code)
+        self.plan.heartbeats.end(place.index)
         self.plan.census.leave(place.index)

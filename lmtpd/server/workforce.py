@@ -83,7 +83,7 @@ class Workforce:
     def _vacate(self, place: Place, code: int) -> None:
         """A worker has ended."""
         place.succession.end()
-        if code or not self._has_to_go:
+        if place.pid and (code or not self._has_to_go):
             self._log.line("worker-ended", worker=place.index, pid=place.pid, exit=code)
         place.pid = 0
         self._part(place)

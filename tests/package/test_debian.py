@@ -34,6 +34,9 @@ with smtplib.LMTP("127.0.0.1", 11200) as client:
     client.sendmail("bob@example.net", [sys.argv[1]], f"Subject: {sys.argv[2]}\\r\\n\\r\\n")
 """
 
+STATUS = "127.0.0.1:11280"
+FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, CleanRoot]]:
@@ -159,13 +162,16 @@ def test_a_life(machine: Sandbox, package: Path) -> None:
     deliver(machine, "before")
     assert subjects(machine, "example.org/alice") == ["before"]
 
-    ours = machine.read(CONFIG) + "lmtp-max-message-size = 1M\n"
+    ours = machine.read(CONFIG) + "lmtp-max-message-size = 1M\n" + f"lmtp-status-addr = {STATUS}\n"
     machine.write(CONFIG, ours)
     newer = debian_package.changed(package, f"{lmtpd.__version__}+1", CONFIG, "# New.\n")
     stop(machine)
     install(machine, newer)
     start(machine)
     deliver(machine, "after")
+    seen = f"until lmtpd top --once {' '.join(named)}; do sleep 0.1; done"
+    assert "Workers" in machine.run("timeout", "30", "sh", "-c", seen)
+    assert "lmtpd_build_info" in machine.run("python3", "-c", FETCH, f"http://{STATUS}/metrics")
     assert machine.read(CONFIG) == ours
     assert machine.read(f"{CONFIG}.dpkg-dist").endswith("# New.\n")
     assert subjects(machine, "example.org/alice") == ["after", "before"]

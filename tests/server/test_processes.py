@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -90,6 +91,21 @@ def test_workers_whose_parent_is_gone_finish_and_go(tmp_path: Path) -> None:
         assert not accepts(server.port)
 
 
+def test_a_worker_that_cannot_be_replaced_now_is_replaced_later(tmp_path: Path) -> None:
+    """Without a descriptor to spare: the parent goes on, and so does the neighbour."""
+    with Server(tmp_path, lmtp_workers=2) as server:
+        wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "both to listen")
+        first, second = server.workers()
+        _, most = before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, most))
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: "worker-failed worker=0" in server.log, _SOON_S, "the failure")
+        assert "Too many open files" in server.log
+        assert server.workers() == [second]
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+        wait_for(lambda: server.log.count("worker-started") == 3, _SOON_S, "its successor")
+
+
 def test_connections_that_come_one_by_one_are_shared(tmp_path: Path) -> None:
     """The kernel would wake the same worker each time, and its neighbour would be idle."""
     with Server(tmp_path, lmtp_workers=2) as server, ExitStack() as connected:
@@ -114,6 +130,27 @@ def test_a_neighbour_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
                 assert client.reply().code == 220
         finally:
             os.kill(hanging, signal.SIGCONT)
+
+
+def test_a_worker_that_hangs_for_good_is_replaced(tmp_path: Path) -> None:
+    """By a hook that blocks in C and does not say so."""
+    hooks = "tests.support.slow_hooks:Hanging;maildirs"
+    settings = {"lmtp_workers": 2, "lmtp_worker_patience": 4, "lmtp_recipient_hooks": hooks}
+    with Server(tmp_path, **settings) as server:
+        server.mailbox("alice@example.org")
+        wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "two workers")
+        before = server.workers()
+        with Client.tcp(server.port) as client:
+            assert client.reply().code == 220
+            for line in "LHLO client.example", "MAIL FROM:<>":
+                assert client.command(line).code == 250
+            with pytest.raises(ConnectionError):
+                client.command("RCPT TO:<bob@hanging.example>")
+        wait_for(lambda: server.log.count("worker-started") == 3, _SOON_S, "its successor")
+        assert server.log.count("worker-hangs") == 1
+        assert len({*server.workers()} & {*before}) == 1
+        with Client.tcp(server.port) as client:
+            assert client.reply().code == 220
 
 
 def test_a_worker_that_died_has_no_connections(tmp_path: Path) -> None:

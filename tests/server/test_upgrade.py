@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.request import urlopen
 
 import pytest
 
 from tests.support.client import Client
 from tests.support.command_line import Result, lmtpd
 from tests.support.nobody import NOBODY, give, with_python_open
+from tests.support.processes import accepts, free_port
 from tests.support.server import PROJECT, Server
 from tests.support.steady import SteadyClients
 from tests.support.waiting import wait_for
@@ -165,6 +168,26 @@ def test_a_reply_that_was_lost_before_is_a_repetition_after(tmp_path: Path) -> N
             assert client.reply().code == 250
         assert " repeated " in server.log
     assert len(server.messages(ALICE)) == 1
+
+
+def test_the_status_goes_on(tmp_path: Path) -> None:
+    """The process that tells it is the new program's too."""
+    port = free_port()
+    with Installed(tmp_path, lmtp_status_addr=f"127.0.0.1:{port}") as server:
+        server.wait_for_workers(2)
+        wait_for(lambda: accepts(port), _SOON_S, "the status")
+        os.kill(server.pid, signal.SIGUSR2)
+        server.wait_for_workers(4)
+
+        def tells_of_both() -> bool:
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/status.json") as answer:
+                return {one["pid"] for one in json.load(answer)["workers"]} == {
+                    *server.workers()[:2]
+                }
+            return False
+
+        wait_for(tells_of_both, _SOON_S, "the new workers in the status")
+        assert "companion-ended" not in server.log
 
 
 def test_the_workers_user_stays() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -560,5 +561,9 @@ def test_the_log_has_a_line_for_each_final_reply(
         ",S=",
     ):
         assert part in delivered
+    spent = dict(re.findall(r" (queue|disk|seconds)=([0-9.]+)", delivered))
+    assert float(spent["queue"]) + float(spent["disk"]) == pytest.approx(
+        float(spent["seconds"]), abs=0.001
+    )
     assert " failed id=" in failed
     assert "MailLoopError" in failed
