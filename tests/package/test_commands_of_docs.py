@@ -61,7 +61,7 @@ RUN_BY = {
         '"lmtpd.py", "doctor"',
     ),
     "lmtpd doctor --send alice@example.org --config /etc/lmtpd/lmtpd.conf": (
-        "tests/server/test_doctor.py",
+        "tests/server/test_doctor_send.py",
         '"--send", ALICE',
     ),
     "lmtpd.py reload --config /etc/lmtpd/lmtpd.conf": (
