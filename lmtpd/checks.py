@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import shutil
 import socket
 import stat
@@ -190,6 +191,21 @@ def _no_root(config: Config) -> str:
     except OSError as error:
         return f"{root}: {error.strerror}; create it, or is its file system not mounted?"
     return "" if is_folder else f"{root} is not a folder"
+
+
+def _no_marker(config: Config) -> str:
+    """The mailboxes may lie there and not be seen now; nothing but a plain answer will do."""
+    if config.lmtp_maildir_marker is None:
+        return ""
+    path = config.lmtp_maildir_root / config.lmtp_maildir_marker
+    try:
+        path.stat()
+    except OSError as error:
+        return (
+            f"{path}: {error.strerror}; is its file system not mounted? If it is, and new, make the"
+            f" file: touch {shlex.quote(str(path))}"
+        )
+    return ""
 
 
 def _no_mark(config: Config) -> str:
@@ -428,7 +444,7 @@ _FILES = (
 )
 """Settings that name a file to read."""
 _TLS_FILES = frozenset({"lmtp-cert-path", "lmtp-key-path", "lmtp-ca-path"})
-_BACK_ENDS = {
+BACK_ENDS = {
     "table": ("lmtp-recipient-table",),
     "sql": ("lmtp-sql-url", "lmtp-sql-query"),
     "ldap": ("lmtp-ldap-url", "lmtp-ldap-base", "lmtp-ldap-filter", "lmtp-ldap-attributes"),
@@ -449,12 +465,13 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-client-certificate", "lmtp-cert-path"), _clients_without_tls),
     Check(("lmtp-client-certificate", "lmtp-ca-path"), _clients_without_authority),
     *map(_readable, _FILES),
-    *(_needs(hook, key) for hook, keys in _BACK_ENDS.items() for key in keys),
+    *(_needs(hook, key) for hook, keys in BACK_ENDS.items() for key in keys),
     Check(("lmtp-recipient-hooks", "lmtp-dns-mx", "lmtp-dns-txt"), _no_mark),
     Check(("lmtp-ldap-bind-dn", "lmtp-ldap-password-file"), _bind_without_password),
     Check(("lmtp-ldap-password-file", "lmtp-ldap-bind-dn"), _password_without_bind),
     Check(("lmtp-ldap-starttls", "lmtp-ldap-url"), _tls_twice),
     Check(("lmtp-maildir-root",), _no_root),
+    Check(("lmtp-maildir-marker", "lmtp-maildir-root"), _no_marker),
     Check(("lmtp-user", "lmtp-group"), _no_account),
     Check(("lmtp-group", "lmtp-user"), _group_alone),
     Check(("lmtp-user", "lmtp-group", *_FILES), _refused_to_workers),
@@ -479,7 +496,7 @@ WARNINGS: tuple[Check, ...] = (
     ),
     Check(("lmtp-user", "lmtp-group", "lmtp-maildir-root"), _root_refused),
     *map(_clients_not_asked, ("lmtp-ca-path", "lmtp-client-names", "lmtp-client-fingerprints")),
-    *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),
+    *(_idle(hook, keys[0]) for hook, keys in BACK_ENDS.items()),
     Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),
     Check(("lmtp-exec-command",), _no_program),
     _idle("passwd", "lmtp-passwd-domains"),

@@ -53,6 +53,7 @@ FLOORS = {
         "bridge",
         "cli",
         "completion",
+        "doctor",
         "self_signed",
         "try_it",
         "stall",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import values
 from ..client.tls import TlsMode
-from ..config import Config
+from ..config import Config, ConfigError
 from ..terminal import CommandError
 from .mbox import Quoting
 
@@ -28,6 +28,7 @@ def add(commands: _SubParsersAction[Any]) -> Iterator[Command]:
     """All of them."""
     yield _send(commands)
     yield _trace(commands)
+    yield _doctor(commands)
     yield _top(commands)
     yield _reload(commands)
     yield _upgrade(commands)
@@ -113,6 +114,33 @@ def _trace(commands: _SubParsersAction[Any]) -> Command:
         return trace.run(settings, texts, logs=logs, units=units or ["lmtpd"])
 
     return parser, run, " ID ... [--log FILE]"
+
+
+def _doctor(commands: _SubParsersAction[Any]) -> Command:
+    parser = commands.add_parser("doctor", help="look for what goes wrong, and say what mends it")
+    parser.add_argument(
+        "--send",
+        dest="recipient",
+        metavar="ADDRESS",
+        help="deliver a test message there as well, find it, and remove it",
+    )
+    parser.add_argument("--unit", default="lmtpd", metavar="UNIT", help="of systemd; else lmtpd")
+    parser.add_argument(
+        "--json", dest="is_json", action="store_true", help="one object, at the end"
+    )
+
+    def refused(error: ConfigError, **options: object) -> int:
+        from ..doctor import command
+
+        return command.refused(error, **options)  # type: ignore[arg-type]
+
+    def run(settings: Config, texts: list[str], **options: object) -> int:
+        from ..doctor import command
+
+        return command.run(settings, texts, **options)  # type: ignore[arg-type]
+
+    parser.set_defaults(refused=refused)
+    return parser, run, " [--send ADDRESS] [--json]"
 
 
 def _top(commands: _SubParsersAction[Any]) -> Command:

@@ -130,6 +130,17 @@ class Postfix(Mta):
         self._run("postqueue", "-f")
 
     @property
+    def folder(self) -> Path:
+        """That of its main.cf, which MAIL_CONFIG names."""
+        return self._folder
+
+    def set(self, **parameters: object) -> None:
+        """Change its main.cf, which its tools read at once."""
+        lines = [f"{name} = {value}" for name, value in parameters.items()]
+        if lines:
+            self._run("postconf", "-e", *lines)
+
+    @property
     def log(self) -> str:
         paths = (self._folder / name for name in ("master.out", "log"))
         return "".join(path.read_text("utf-8", "replace") for path in paths if path.exists())

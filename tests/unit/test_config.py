@@ -56,6 +56,12 @@ def test_without_any_source(place: Path) -> None:
     assert config == Config(lmtp_maildir_root=place / "maildirs", warnings=config.warnings)
 
 
+def test_a_marker_that_is_there(place: Path) -> None:
+    (place / "maildirs" / "here").touch()
+    config = load(None, {}, {"lmtp-maildir-root": "maildirs", "lmtp-maildir-marker": "here"})
+    assert config.lmtp_maildir_marker == "here"
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "options", "port"),
     [
@@ -386,6 +392,7 @@ def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
         ({"lmtp-ldap-starttls": "true"}, "begins TLS on ldap:// connections alone"),
         ({"lmtp-maildir-root": "nowhere"}, "nowhere: No such file or directory; create it, or is"),
         ({"lmtp-maildir-root": "table"}, "table is not a folder"),
+        ({"lmtp-maildir-marker": "here"}, "maildirs/here: No such file or directory; is its file"),
         ({"lmtp-hook-timeout": "26"}, "default: lmtp-verify-timeout: is less than the 26 s"),
         (
             {"lmtp-verify-timeout": "5"},
