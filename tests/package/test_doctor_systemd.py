@@ -16,7 +16,7 @@ def test_the_unit_as_it_comes_to_be(site: Installed) -> None:
     off = doctor(site)
     off.the("unit", "warn", "lmtpd.service is inactive")
     off.the("server", "fail", "no server runs here")
-    site.serve()
+    site.systemctl("start", "lmtpd")
     found = doctor(site, "--send", ALICE)
     assert found.levels("server") == ["ok"]
     assert found.levels("delivery") == ["ok"] * 4
@@ -29,7 +29,7 @@ def test_the_unit_as_it_comes_to_be(site: Installed) -> None:
 
 
 def test_a_unit_that_was_changed(site: Installed) -> None:
-    site.serve()
+    site.systemctl("start", "lmtpd")
     # The file itself: of a first drop-in systemd knows nothing before it reads all of them anew.
     site.run("touch", site.shown("lmtpd", "FragmentPath"))
     doctor(site).the("unit", "warn", "has changed on the disk")
@@ -49,7 +49,7 @@ def test_none(site: Installed) -> None:
 
 
 def test_a_socket_of_systemd_s(site: Installed) -> None:
-    site.serve("lmtpd.socket")
+    site.systemctl("start", "lmtpd.socket")
     found = doctor(site)
     assert found.levels("server") == ["ok"]
     found.the("listener", "ok", "127.0.0.1:11200 greets")
