@@ -30,16 +30,16 @@ from math import inf
 from statistics import median
 
 from bench import machine, session, volume
-from bench.load import Loaded, LoadError
+from bench.load import LoadError
 from bench.maildirs import DOMAIN, check
-from bench.measurement import Bench, Measurement
-from bench.meter import Meter, meter, pss_kib
+from bench.measurement import Bench, Measurement, with_load
+from bench.meter import Growth, Meter
 from bench.peers import Peer, Place, lmtpd
 from bench.progress import Progress, Step
 from bench.report import table
 from bench.results import Results
 from bench.scenarios import IDLE_KIB, Scenario
-from bench.servers import LOOPBACK, ServerError, running
+from bench.servers import LOOPBACK, ServerError
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _FULL_ROUNDS = 5
@@ -107,9 +107,7 @@ def _round(bench: Bench, idle: int, number: int, told: Step) -> list[Measurement
     try:
         with ExitStack() as stack:
             place = bench.enter_place(_SERVER, crowd, stack)
-            counter = stack.enter_context(meter(_SERVER.name))
-            command = _SERVER.command(place, crowd)
-            with running(command, place.port, counter, place.folder / "output"):
+            with bench.serving(_SERVER, crowd, place) as counter:
                 first = bench.load(_WORK).run(place.port, _Crowd(place.port, counter, 0, told))
                 watching = _Crowd(place.port, counter, idle, told)
                 with watching:
@@ -119,20 +117,9 @@ def _round(bench: Bench, idle: int, number: int, told: Step) -> list[Measurement
     except (LoadError, ServerError) as error:
         return [replace(alone, failure=str(error)), replace(crowded, failure=str(error))]
     return [
-        _of(first, replace(alone, failure=failure)),
-        _of(second, replace(crowded, failure=failure, idle_kib=watching.idle_kib)),
+        with_load(replace(alone, failure=failure), first),
+        with_load(replace(crowded, failure=failure, idle_kib=watching.idle_kib), second),
     ]
-
-
-def _of(loaded: Loaded, found: Measurement) -> Measurement:
-    return replace(
-        found,
-        deliveries=loaded.deliveries,
-        rate=loaded.deliveries / loaded.seconds,
-        p50_ms=loaded.p50_ms,
-        p99_ms=loaded.p99_ms,
-        client_cpu=loaded.client_cpu_s / loaded.seconds,
-    )
 
 
 class _Crowd:
@@ -142,10 +129,9 @@ class _Crowd:
         self.idle_kib: float | None = None
         """What one that idles has added to the server's memory."""
         self._port = port
-        self._counter = counter
         self._idle = idle
         self._told = told
-        self._before_kib = sum(pss_kib(counter))
+        self._growth = Growth(counter)
         self._slow: list[socket.socket] = []
         self._is_over = threading.Event()
         self._dawdling = threading.Thread(target=self._dawdle)
@@ -161,7 +147,7 @@ class _Crowd:
             connection.close()
 
     def idle_open(self) -> None:
-        self.idle_kib = (sum(pss_kib(self._counter)) - self._before_kib) / self._idle
+        self.idle_kib = self._growth.each_kib(self._idle)
         for number in range(_SLOW):
             connection = socket.create_connection((LOOPBACK, self._port))
             self._slow.append(connection)

@@ -8,15 +8,15 @@ acknowledged and removed, and the file system is brought to rest before the next
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import volume
-from bench.load import Load, LoadError
+from bench.load import Load, Loaded, LoadError
 from bench.maildirs import check, make_maildirs, make_message
-from bench.meter import Meter, PeakMemory, meter, pss_kib
+from bench.meter import Growth, Meter, PeakMemory, meter
 from bench.peers import Certificate, Peer, Place
 from bench.programs import Programs
 from bench.scenarios import Scenario
@@ -81,10 +81,7 @@ class Bench:
         try:
             with ExitStack() as stack:
                 place = self.enter_place(peer, scenario, stack)
-                counter = stack.enter_context(meter(peer.name))
-                command = peer.command(place, scenario)
-                # Closed before the files are looked at, so that nothing of it still runs.
-                with running(command, place.port, counter, place.folder / "output"):
+                with self.serving(peer, scenario, place) as counter:
                     watcher = _Watcher(counter, scenario, progress)
                     acknowledged = watcher.follow(self.load(scenario), place.port)
                 sent = self.load(scenario).sent
@@ -92,6 +89,13 @@ class Bench:
                 return replace(watcher.measurement(found), failure=failure)
         except (LoadError, ServerError) as error:
             return replace(found, failure=str(error))
+
+    @contextmanager
+    def serving(self, peer: Peer, scenario: Scenario, place: Place) -> Iterator[Meter]:
+        """A server and its meter; before its files are looked at nothing of it shall run."""
+        output, command = place.folder / "output", peer.command(place, scenario)
+        with meter(peer.name) as counter, running(command, place.port, counter, output):
+            yield counter
 
     def enter_place(self, peer: Peer, scenario: Scenario, stack: ExitStack) -> Place:
         """Maildirs and a folder of the peer's own, which go when the stack is left."""
@@ -107,6 +111,18 @@ class Bench:
         return Place(folder, root, free_port(), self.certificate if scenario.is_tls else None)
 
 
+def with_load(found: Measurement, loaded: Loaded) -> Measurement:
+    """The figures that the client has."""
+    return replace(
+        found,
+        deliveries=loaded.deliveries,
+        rate=loaded.deliveries / loaded.seconds,
+        p50_ms=loaded.p50_ms,
+        p99_ms=loaded.p99_ms,
+        client_cpu=loaded.client_cpu_s / loaded.seconds,
+    )
+
+
 class _Watcher:
     """Reads the meter at the turns of a load run."""
 
@@ -116,7 +132,7 @@ class _Watcher:
         self._progress = progress
         self._memory = PeakMemory(counter)
         self._cpu_s = 0.0
-        self._pss_before_kib = 0
+        self._growth: Growth | None = None
         self._idle_kib: float | None = None
 
     def follow(self, load: Load, port: int) -> list[int]:
@@ -126,7 +142,7 @@ class _Watcher:
             first = replace(self._scenario, idle=0)
             work = replace(load, scenario=first, seconds=_FIRST_WORK_S, warmup=0)
             before = work.run(port, _Nobody()).acknowledged
-            self._pss_before_kib = sum(pss_kib(self._counter))
+            self._growth = Growth(self._counter)
         with self._memory:
             self._loaded = load.run(port, self)
         first_work = before if len(before) > 1 else [0] * len(self._loaded.acknowledged)
@@ -138,21 +154,16 @@ class _Watcher:
         if not loaded.deliveries:
             raise LoadError("not one delivery in the measured time")
         return replace(
-            found,
-            deliveries=loaded.deliveries,
-            rate=loaded.deliveries / loaded.seconds,
-            p50_ms=loaded.p50_ms,
-            p99_ms=loaded.p99_ms,
+            with_load(found, loaded),
             cpu_s_per_1000=self._cpu_s / loaded.deliveries * 1000,
             pss_mib=self._memory.total_kib / 1024,
             pss_process_mib=self._memory.process_kib / 1024,
             idle_kib=self._idle_kib,
-            client_cpu=loaded.client_cpu_s / loaded.seconds,
         )
 
     def idle_open(self) -> None:
-        grown = sum(pss_kib(self._counter)) - self._pss_before_kib
-        self._idle_kib = grown / self._scenario.idle
+        if self._growth:
+            self._idle_kib = self._growth.each_kib(self._scenario.idle)
 
     def begin(self, _: float) -> None:
         self._cpu_s = self._counter.cpu_s()

@@ -158,6 +158,18 @@ def pss_kib(server: Meter) -> list[int]:
     return sizes
 
 
+class Growth:
+    """What those that come from now on add to the memory of a server."""
+
+    def __init__(self, server: Meter) -> None:
+        self._server = server
+        self._before_kib = sum(pss_kib(server))
+
+    def each_kib(self, count: int) -> float:
+        """PSS for each of so many that have come."""
+        return (sum(pss_kib(self._server)) - self._before_kib) / count
+
+
 def pss_kib_of(pid: int) -> int:
     """The PSS of one process; 0 if it has ended and was not waited for.
 

@@ -32,6 +32,7 @@ VARIANTS = {
     "unix": replace(EXAMPLE, lmtp_socket_path=Path("/run/lmtpd/lmtp")),
     "starttls": SECURED,
     "implicit": replace(SECURED, lmtp_tls_only=True),
+    "client": replace(SECURED, lmtp_client_certificate="required"),
 }
 
 

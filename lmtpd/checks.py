@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import shutil
 import socket
 import stat
@@ -18,17 +19,20 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from lmtpd.account import ids_of, rights_of_workers, why_unreadable
 from lmtpd.delivery.rights import Ids
 from lmtpd.hostname import is_host_name
 from lmtpd.settings import Config
 from lmtpd.trust import TrustPolicy
+from lmtpd.worker_rights import ids_of, rights_of_workers, why_unreadable
 
 _SOCKET_PATH_OCTETS = 107
 """sun_path of unix(7), less its NUL."""
 
 _OVERFLOW_USER = 65534
 """What stands for users of other namespaces (user_namespaces(7)): /proc/sys/kernel/overflowuid."""
+
+_WAL = bytes((2, 2))
+"""In SQLite's header: the versions for writers and for readers (sqlite.org/fileformat.html)."""
 
 _WORKER_S_LEAST = 1024**2
 """Octets of memory: less would refuse what comes while a few messages are under way."""
@@ -189,6 +193,21 @@ def _no_root(config: Config) -> str:
     return "" if is_folder else f"{root} is not a folder"
 
 
+def _no_marker(config: Config) -> str:
+    """The mailboxes may lie there and not be seen now; nothing but a plain answer will do."""
+    if config.lmtp_maildir_marker is None:
+        return ""
+    path = config.lmtp_maildir_root / config.lmtp_maildir_marker
+    try:
+        path.stat()
+    except OSError as error:
+        return (
+            f"{path}: {error.strerror}; is its file system not mounted? If it is, and new, make the"
+            f" file: touch {shlex.quote(str(path))}"
+        )
+    return ""
+
+
 def _no_mark(config: Config) -> str:
     lacking = "dns" in config.lmtp_recipient_hooks and not _has_mark(config)
     return "the hook dns needs to know ours: set lmtp-dns-mx or lmtp-dns-txt" if lacking else ""
@@ -261,6 +280,24 @@ def _data_base_in_clear(config: Config) -> str:
     is_clear = not config.lmtp_sql_ca_file
     host = urlsplit(config.lmtp_sql_url).hostname
     return _listened_to(host, "set lmtp-sql-ca-file") if is_clear else ""
+
+
+def _journal_refused(config: Config) -> str:
+    """Who only reads makes files beside SQLite's own in WAL mode (sqlite.org/wal.html)."""
+    url = urlsplit(config.lmtp_sql_url)
+    file = Path(url.path[1:]).absolute()
+    writable = (config.lmtp_maildir_root, *config.lmtp_sandbox_writable)
+    is_ours = any(file.is_relative_to(path.absolute()) for path in writable)
+    if url.scheme != "sqlite" or config.lmtp_sandbox == "off" or is_ours:
+        return ""
+    try:
+        with file.open("rb") as opened:
+            versions = opened.read(20)[18:]
+    except OSError:
+        return ""  # the hook says so, time and again
+    if versions != _WAL:
+        return ""
+    return f"{file} is in WAL mode: its folder has to stand in lmtp-sandbox-writable"
 
 
 def _server_in_clear(config: Config) -> str:
@@ -407,7 +444,7 @@ _FILES = (
 )
 """Settings that name a file to read."""
 _TLS_FILES = frozenset({"lmtp-cert-path", "lmtp-key-path", "lmtp-ca-path"})
-_BACK_ENDS = {
+BACK_ENDS = {
     "table": ("lmtp-recipient-table",),
     "sql": ("lmtp-sql-url", "lmtp-sql-query"),
     "ldap": ("lmtp-ldap-url", "lmtp-ldap-base", "lmtp-ldap-filter", "lmtp-ldap-attributes"),
@@ -428,12 +465,13 @@ FAULTS: tuple[Check, ...] = (
     Check(("lmtp-client-certificate", "lmtp-cert-path"), _clients_without_tls),
     Check(("lmtp-client-certificate", "lmtp-ca-path"), _clients_without_authority),
     *map(_readable, _FILES),
-    *(_needs(hook, key) for hook, keys in _BACK_ENDS.items() for key in keys),
+    *(_needs(hook, key) for hook, keys in BACK_ENDS.items() for key in keys),
     Check(("lmtp-recipient-hooks", "lmtp-dns-mx", "lmtp-dns-txt"), _no_mark),
     Check(("lmtp-ldap-bind-dn", "lmtp-ldap-password-file"), _bind_without_password),
     Check(("lmtp-ldap-password-file", "lmtp-ldap-bind-dn"), _password_without_bind),
     Check(("lmtp-ldap-starttls", "lmtp-ldap-url"), _tls_twice),
     Check(("lmtp-maildir-root",), _no_root),
+    Check(("lmtp-maildir-marker", "lmtp-maildir-root"), _no_marker),
     Check(("lmtp-user", "lmtp-group"), _no_account),
     Check(("lmtp-group", "lmtp-user"), _group_alone),
     Check(("lmtp-user", "lmtp-group", *_FILES), _refused_to_workers),
@@ -458,11 +496,12 @@ WARNINGS: tuple[Check, ...] = (
     ),
     Check(("lmtp-user", "lmtp-group", "lmtp-maildir-root"), _root_refused),
     *map(_clients_not_asked, ("lmtp-ca-path", "lmtp-client-names", "lmtp-client-fingerprints")),
-    *(_idle(hook, keys[0]) for hook, keys in _BACK_ENDS.items()),
+    *(_idle(hook, keys[0]) for hook, keys in BACK_ENDS.items()),
     Check(("lmtp-dns-mx", "lmtp-dns-txt", "lmtp-recipient-hooks"), _mark_unused),
     Check(("lmtp-exec-command",), _no_program),
     _idle("passwd", "lmtp-passwd-domains"),
     Check(("lmtp-sql-url", "lmtp-sql-ca-file"), _data_base_in_clear),
+    Check(("lmtp-sql-url", "lmtp-sandbox", "lmtp-sandbox-writable"), _journal_refused),
     Check(("lmtp-ldap-url", "lmtp-ldap-starttls"), _directory_in_clear),
     Check(("lmtp-callout-server", "lmtp-callout-starttls"), _server_in_clear),
     Check(("lmtp-callout-ca-file", "lmtp-callout-starttls"), _authority_unused),

@@ -46,6 +46,7 @@ environment over the file.
   lmtpd.py check-recipient alice@example.org --config /etc/lmtpd/lmtpd.conf
   lmtpd.py send alice@example.org
   lmtpd.py trace 0123456789abcdef --log /var/log/mail.log
+  lmtpd.py doctor --send alice@example.org --config /etc/lmtpd/lmtpd.conf
 
 lmtpd.py bridge --help: for MTAs and mail programs that do not speak LMTP over TCP.
 """
@@ -82,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file = options.get("config")
     given = {row.key: options[row.attribute] for row in _rows() if row.attribute in options}
     run: Callable[..., int] = options.get("run", _serve)
-    common = {"config", "run", "address", *(row.attribute for row in _rows())}
+    refused: Callable[..., int] | None = options.get("refused")
+    common = {"config", "run", "refused", "address", *(row.attribute for row in _rows())}
     own = {key: options[key] for key in options.keys() - common}
     load = functools.partial(config.load, Path(file) if file else None, os.environ, given)
     try:
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _serve(load(), load, {"config": file, **given} if file else given)
         return run(load(), options.get("address", []), **own)
     except ConfigError as error:
-        return fail(os.EX_CONFIG, error)
+        return refused(error, **own) if refused else fail(os.EX_CONFIG, error)
     except CommandError as error:
         return fail(error.code, error)
     except OutputGoneError:

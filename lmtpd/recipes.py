@@ -4,8 +4,9 @@ They stand here and nowhere else; the tests deliver through real MTAs that are c
 blocks of the pages, which `make docs` prints from here.
 
 A line that begins with a word in brackets is meant for some configurations only: `[tcp]` and
-`[unix]` by how the MTA reaches lmtpd, and over TCP `[tls]` where a certificate is set and
-`[implicit]` where TLS is from the first octet. The rest is filled in as by str.format.
+`[unix]` by how the MTA reaches lmtpd, and over TCP `[tls]` where a certificate is set,
+`[implicit]` where TLS is from the first octet, and `[client]` where the MTA has to show a
+certificate too. The rest is filled in as by str.format.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping
 
 from .settings import Config
 
-_CONDITION = re.compile(r"\[(tcp|unix|tls|implicit)\] ")
+_CONDITION = re.compile(r"\[(tcp|unix|tls|implicit|client)\] ")
 _IMPLICIT = re.compile(r"\[implicit\]|\{bridge_tls\}")
 _ANY_HOST = {"0.0.0.0": "127.0.0.1"}  # noqa: S104 - read, not bound
 
@@ -29,6 +30,8 @@ unverified_recipient_reject_code = 550
 lmtp_send_xforward_command = yes
 [tls] lmtp_tls_security_level = encrypt
 [implicit] lmtp_tls_wrappermode = yes
+[client] lmtp_tls_cert_file = /etc/postfix/client.crt
+[client] lmtp_tls_key_file = /etc/postfix/client.key
 """
 
 # The callout is for our domains only, and asked last: `domains` stands first.
@@ -57,6 +60,8 @@ lmtp_tcp:
   rcpt_include_affixes
 [tls]   hosts_require_tls = *
 [tls]   tls_verify_certificates =
+[client]   tls_certificate = /etc/exim4/client.crt
+[client]   tls_privatekey = /etc/exim4/client.key
 """
 
 # `@` is every address of the domain; the user only runs the program that carries the mail to us.
@@ -75,6 +80,8 @@ match from any for domain "{domain}" action "lmtpd"
 # would take example.org.example.net as well.
 _SENDMAIL = """\
 dnl sendmail.mc
+[client] define(`confCLIENT_CERT', `/etc/mail/client.crt')
+[client] define(`confCLIENT_KEY', `/etc/mail/client.key')
 RELAY_DOMAIN(`{domain}')
 MAILER(`smtp')
 LOCAL_RULE_0
@@ -128,13 +135,15 @@ def lines(mta: str, config: Config) -> str:
             TCP on this machine; with TLS where a certificate is set and the MTA can.
 
     Raises:
-        RecipeError: the MTA has no TLS from the first octet, the address is of IPv6, or there is
-            none.
+        RecipeError: the MTA has no TLS from the first octet or no certificate to show, the address
+            is of IPv6, or there is none.
     """
     recipe = RECIPES[mta]
     kinds = set(_kinds(recipe, config))
     if "implicit" in kinds and not _IMPLICIT.search(recipe):
         raise RecipeError(f"{mta} knows no TLS from the first octet: set lmtp-tls-only = false")
+    if "client" in kinds and "[client]" not in recipe:
+        raise RecipeError(f"{mta} shows no certificate: set lmtp-client-certificate = none")
     if "tcp" in kinds and not config.lmtp_bind_addr:
         raise RecipeError(f"{mta} comes over TCP: set lmtp-bind-addr")
     if "tcp" in kinds and ":" in config.lmtp_bind_addr:
@@ -158,6 +167,8 @@ def _kinds(recipe: str, config: Config) -> Iterator[str]:
         yield "tls"
     if config.lmtp_tls_only:
         yield "implicit"
+    if config.lmtp_client_certificate == "required":
+        yield "client"
 
 
 def _bridge_tls(kinds: set[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
+from math import inf
 
 from . import try_it
 from .config import Config, ConfigError
@@ -18,12 +19,14 @@ from .server.channel import Channel
 from .server.companion import Companion
 from .server.confinement import become_worker, confine_parent
 from .server.generation import StartError
+from .server.heartbeats import Heartbeats
 from .server.listener import BindError, Listener, bind
 from .server.plan import Plan
 from .server.program import Program
 from .server.service_manager import ServiceManager
 from .server.supervisor import Supervisor
 from .server.workforce import Place, Workforce
+from .status.keepsake import Keepsake
 from .terminal import CommandError, tell
 
 _OF_STATUS = (
@@ -68,6 +71,7 @@ class Serving:
         self._unconfirmed = Unconfirmed(self._before.unconfirmed)
         self._program = Program(arguments, self._handed, self._unconfirmed.kept)
         self._feed: tuple[socket.socket, socket.socket] | None = None
+        self._keepsake = Keepsake()
 
     def run(self) -> int:
         """Serve; the exit code.
@@ -118,13 +122,16 @@ class Serving:
         if settings.lmtp_status_addr and not self._feed:
             self._feed = _feed()
         census = Census(settings.lmtp_workers, earlier)
+        heartbeats = Heartbeats(settings.lmtp_workers)
         return Plan(
             settings.lmtp_workers,
-            lambda index, channel: self._work(settings, census, index, channel),
+            lambda index, channel: self._work(settings, census, heartbeats, index, channel),
             lambda held: bind(settings, self._handed, held),
             rendezvous.name(settings),
             lambda: self._meet(settings),
             census,
+            heartbeats,
+            inf if settings.lmtp_worker_patience is None else settings.lmtp_worker_patience,
             settings.lmtp_drain_timeout,
             self._companions(settings),
             settings.lmtp_pid_file,
@@ -167,9 +174,16 @@ class Serving:
         if self._feed:
             theirs, ours = self._feed
             ours.close()
-            process.run(settings, wiring.tree(settings), theirs, self._log.line)
+            process.run(settings, wiring.tree(settings), theirs, self._log.line, self._keepsake)
 
-    def _work(self, settings: Config, census: Census, index: int, channel: Channel) -> int:
+    def _work(
+        self,
+        settings: Config,
+        census: Census,
+        heartbeats: Heartbeats,
+        index: int,
+        channel: Channel,
+    ) -> int:
         self._begin_child(settings)
         from .server import patch
 
@@ -182,6 +196,7 @@ class Serving:
             worker = Worker(
                 index,
                 census,
+                heartbeats,
                 settings,
                 self._log,
                 lambda runtime: wiring.services(settings, runtime, self._unconfirmed),

@@ -380,10 +380,15 @@ class Session:
             return replies.CANNOT_VERIFY
         if not verdict.is_accepted:
             return verdict.reply().about(address)
+        if len(verdict.mailboxes) > self._services.limits.members:
+            return replies.CANNOT_EXPAND
         members = tuple(f"<{Address.of_mailbox(mailbox)}>" for mailbox in verdict.mailboxes)
         if not smtputf8 and not all(member.isascii() for member in members):
             return replies.NEEDS_SMTPUTF8
-        return replace(replies.VERIFIED, lines=members)
+        try:
+            return replace(replies.VERIFIED, lines=members)
+        except ValueError:  # a hook's mailbox is no line, and a part of them would pass for all
+            return replies.CANNOT_EXPAND
 
     def _asked(self, address: Address) -> tuple[Verdict | None, Address]:
         """The verdict that RCPT would give; None if the operator does not let it be asked for."""

@@ -27,6 +27,7 @@ from .delivery.room import LOOK_AT_DISK_S, Room
 from .delivery.store import MailboxStore, Place
 from .delivery.stuck import StuckMailboxes
 from .delivery.tree import MaildirTree
+from .failures import StoreError
 from .meter import Meter
 from .protocol import replies
 from .protocol.extensions import Extensions
@@ -59,8 +60,9 @@ def tree(config: Config, disk: Disk | None = None) -> MaildirTree:
         ConfigError: the root cannot be opened.
     """
     try:
-        return MaildirTree(config.lmtp_maildir_root, disk or Disk())
-    except OSError as error:
+        marker = config.lmtp_maildir_marker or ""
+        return MaildirTree(config.lmtp_maildir_root, disk or Disk(), marker)
+    except (OSError, StoreError) as error:
         raise ConfigError([f"lmtp-maildir-root: {error}"]) from error
 
 

@@ -135,6 +135,7 @@ COMPONENTS = {
         programs=("/lib/systemd/systemd-journald", "journalctl", "systemd-cat"),
     ),
     "rsyslog": Component(packages=("rsyslog",), programs=("rsyslogd",)),
+    "prometheus": Component(packages=("prometheus",), programs=("promtool",)),
     "chromium": Component(
         packages=("chromium", "chromium-driver"),
         programs=("chromium", "chromedriver"),

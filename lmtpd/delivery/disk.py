@@ -17,6 +17,8 @@ import re
 import stat
 from pathlib import Path
 
+from ..libc import libc
+
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
@@ -32,12 +34,6 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # f_type of statfs(2).
 _EXT4, _XFS, _BTRFS = 0xEF53, 0x58465342, 0x9123683E
 _SYNCFS_IS_DURABLE = frozenset({_EXT4, _XFS, _BTRFS})
-
-
-@functools.cache
-def libc() -> ctypes.CDLL:
-    """The C library, for calls that `os` does not have; their errors are in ctypes.get_errno()."""
-    return ctypes.CDLL(None, use_errno=True)
 
 
 @functools.cache

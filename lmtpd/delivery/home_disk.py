@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ..failures import HomeError
-from .disk import Disk, libc
+from ..libc import libc
+from .disk import Disk
 from .rights import Rights
 from .sweep import remove_abandoned
 from .users import User

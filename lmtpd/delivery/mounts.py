@@ -25,7 +25,7 @@ def mount_below(root: str, path: str, table: Path = _TABLE) -> str:
         lines = table.read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
         return ""
-    points = (_plain(line.split(" ")[4]) for line in lines)
+    points = (plain(line.split(" ")[4]) for line in lines)
     on_the_way = (one for one in points if one.startswith(f"{root}/") and _holds(one, path))
     return max(on_the_way, key=len, default="")
 
@@ -34,5 +34,6 @@ def _holds(point: str, path: str) -> bool:
     return f"{path}/".startswith(f"{point}/")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A path of the table as it is."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text)

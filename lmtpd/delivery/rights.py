@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ..libc import libc
+
 _ASK = 0xFFFFFFFF
 """No id: setfsuid and setfsgid answer with the one in force, and change nothing."""
 
@@ -53,7 +55,7 @@ class Kernel:
 
     def __init__(self, library: ctypes.CDLL | None = None) -> None:
         """By way of this C library; not given: the process's own."""
-        self._libc = library or ctypes.CDLL(None, use_errno=True)
+        self._libc = library or libc()
         self._setgroups = _setgroups_number(platform.machine(), is_64=sys.maxsize > 2**32)
 
     def fsuid(self) -> int:

@@ -21,14 +21,21 @@ from .disk import Disk
 class MaildirTree:
     """Opens directories below one root."""
 
-    def __init__(self, root: Path, disk: Disk) -> None:
+    def __init__(self, root: Path, disk: Disk, marker: str = "") -> None:
         """Remember whether the root is a mount point, so that a lost mount is noticed.
+
+        Args:
+            root: of the store.
+            disk: the operating system.
+            marker: a file below the root that is there while the right file system is mounted.
 
         Raises:
             OSError: there is no such directory.
+            StoreVanishedError: the marker is not there.
         """
         self.root = root
         self.disk = disk
+        self._marker = f"{root}/{marker}" if marker else ""
         self._was_mount_point = False
         with self.open_root() as descriptor:
             self._was_mount_point = disk.is_mount_point(descriptor)
@@ -44,9 +51,19 @@ class MaildirTree:
         try:
             if self._was_mount_point and not self.disk.is_mount_point(descriptor):
                 raise StoreVanishedError(f"{self.root}: nothing is mounted there any more")
+            if self._marker:
+                self._look_for_marker()
             yield descriptor
         finally:
             self.release(descriptor)
+
+    def _look_for_marker(self) -> None:
+        try:
+            self.disk.identity_at(self._marker)
+        except FileNotFoundError:
+            raise StoreVanishedError(
+                f"{self._marker} (lmtp-maildir-marker) is not there: is the file system mounted?"
+            ) from None
 
     @contextmanager
     def opened(self, parts: tuple[str, ...]) -> Iterator[int]:
@@ -80,7 +97,7 @@ class MaildirTree:
         """
         path = str(self.root)
         try:
-            if self._was_mount_point:
+            if self._was_mount_point or self._marker:
                 with self.open_root():
                     pass  # or what lies beneath the mount point would be asked
             for part in parts:

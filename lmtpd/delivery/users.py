@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import functools
 import os
 import re
 import time
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..failures import HomeError
+from ..libc import libc
 from .rights import Ids
 
 HOLD_SECONDS = 60.0
@@ -63,11 +63,11 @@ def ask(name: str, library: ctypes.CDLL | None = None) -> User | None:
     Raises:
         OSError: a service behind NSS has failed, and nobody can tell.
     """
-    libc, octets = library or _libc(), name.encode()
+    library, octets = library or libc(), name.encode()
     entry, found, size = _Passwd(), ctypes.c_void_p(), 1024
     while True:
         buffer = ctypes.create_string_buffer(size)
-        number = libc.getpwnam_r(octets, ctypes.byref(entry), buffer, size, ctypes.byref(found))
+        number = library.getpwnam_r(octets, ctypes.byref(entry), buffer, size, ctypes.byref(found))
         if number != errno.ERANGE or size >= _MOST_OCTETS:
             break
         size *= 2
@@ -75,24 +75,19 @@ def ask(name: str, library: ctypes.CDLL | None = None) -> User | None:
         raise OSError(number, f"{os.strerror(number)} (getpwnam)")
     if not found:
         return None
-    groups = _groups(libc, octets, entry.gid)
+    groups = _groups(library, octets, entry.gid)
     return User(name, Ids(entry.uid, entry.gid, groups), os.fsdecode(entry.home or b""))
 
 
-def _groups(libc: ctypes.CDLL, name: bytes, gid: int) -> tuple[int, ...]:
+def _groups(library: ctypes.CDLL, name: bytes, gid: int) -> tuple[int, ...]:
     """All groups of a user; a service that fails makes them fewer, never more."""
     room, count = 0, ctypes.c_int(32)
     while count.value > room:
         room = count.value
         groups = (ctypes.c_uint32 * room)()
-        if libc.getgrouplist(name, ctypes.c_uint32(gid), groups, ctypes.byref(count)) >= 0:
+        if library.getgrouplist(name, ctypes.c_uint32(gid), groups, ctypes.byref(count)) >= 0:
             return tuple(groups[: count.value])
     raise OSError(errno.ENOMEM, f"{os.strerror(errno.ENOMEM)} (getgrouplist)")
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
 
 
 class Users:

@@ -15,6 +15,7 @@ _OF = {
     "upgrade-failed": ERROR,
     "upgrade-refused": ERROR,
     "worker-failed": ERROR,
+    "worker-hangs": ERROR,
     "worker-lost": ERROR,
     "unfinished": WARNING,
     # Something that we need is.

@@ -39,7 +39,8 @@ _PATH = re.compile(r'<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?: +(.*))?')
 _LOOSE_PATH = re.compile(r"<([^>]*)>(?: +(.*))?")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^= ]+))?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~\u0080-\U0010ffff]|\+[0-9A-F]{2})+")
-_BDAT = re.compile(r"([0-9]+)(.*)")
+# A number that goes on (0x10, 1_0, 1e3) is another one to somebody else, so its end is nobody's.
+_BDAT = re.compile(r"([0-9]+)(| .*)")
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _XFORWARD_NAMES = frozenset({"NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"})
 _NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*", re.I | re.A)
@@ -60,6 +61,8 @@ _HTTP = frozenset(
 
 KNOWN_LINES = 1000
 """A command that comes again, a bare DATA or one for a busy recipient, is not read again."""
+_KNOWN_OCTETS = 512
+"""Of a line that is worth it (RFC 5321 4.5.3.1.4): a stranger's long ones would fill megabytes."""
 
 
 class CommandParser:
@@ -93,7 +96,8 @@ class CommandParser:
         Raises:
             UnboundedChunkError: BDAT without a number.
         """
-        return self._known(line, smtputf8)
+        read = self._known if len(line) <= _KNOWN_OCTETS else self._read
+        return read(line, smtputf8)
 
     def _read(self, line: bytes, smtputf8: bool) -> events.Command | Bdat:
         try:

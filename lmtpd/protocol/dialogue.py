@@ -354,6 +354,7 @@ class Dialogue:
             if transaction.take(len(content), self._limits.message_octets) and content:
                 return Chunk(content)
         self._input.add(self._reader.rest)
+        self._reader = DataReader()  # else what came behind the text is kept until the next one
         self._mode = _Mode.COMMAND
         return EndOfData(transaction.is_too_large)
 
@@ -411,7 +412,7 @@ class Dialogue:
             case Quit():
                 self._is_open, self.has_quit = False, True
             case Data() if reply.code == replies.START_MAIL.code:
-                self._mode, self._reader = _Mode.TEXT, DataReader()
+                self._mode = _Mode.TEXT
             case event if event is not None and reply.is_success:
                 self._succeeded(event)
 

@@ -31,7 +31,10 @@ class InputBuffer:
     def line(self) -> bytes | None:
         """Take the first line, its LF included; None if it is not whole."""
         end = self._data.find(b"\n", self._begin) + 1
-        return self._cut(end) if end else None
+        if end:
+            return self._cut(end)
+        self.add(b"")  # half a line does not keep those before it while its client is idle
+        return None
 
     def take(self, most: int | None = None) -> bytes:
         """Take all, or the first `most` octets."""

@@ -29,6 +29,11 @@ class Limits:
     And whoever names a large list by a thousand spellings would have each of its members gone
     through a thousand times, and as many names written to the log.
     """
+    members: int = 100
+    """Of a list that EXPN shows: not every client reads more lines in one reply (RFC 5321 4.2.1).
+
+    And a short line of a client's must not make a megabyte of ours.
+    """
     line_octets: int = 4096
     """A command with CR LF: 512 (RFC 5321 4.5.3.1.4), and what SMTPUTF8 and DSN add."""
     hello_octets: int = 255

@@ -101,6 +101,7 @@ RESET = Reply(250, "2.0.0", ("Forgotten",))
 NOTHING_DONE = Reply(250, "2.0.0", ("Still here",))
 VERIFIED = Reply(250, "2.1.5", ("Mailbox exists",))
 CANNOT_VERIFY = Reply(252, "2.0.0", ("VRFY and EXPN are off here; RCPT tells",))
+CANNOT_EXPAND = Reply(252, "2.0.0", ("List is too long to be shown; RCPT tells",))
 NEEDS_SMTPUTF8 = Reply(252, "2.6.8", ("Members are beyond ASCII, ask for SMTPUTF8",))  # RFC 6531
 XFORWARD_OK = Reply(250, "2.0.0", ("Noted",))
 XFORWARD_LATE = Reply(503, "5.5.1", ("XFORWARD goes before MAIL",))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 from ..log import Log
 from .succession import Succession
 
 LONGEST_PAUSE_SECONDS = 60.0
+LAST_WORDS_SECONDS = 1.0
+_STEP_SECONDS = 0.01
 
 
 class Companion:
@@ -79,8 +82,15 @@ class Companion:
         self._succession.end()
 
     def stop(self) -> None:
-        """End it, and wait for that: it has nothing to lose."""
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
+        """End it, and wait for that, but not for long: it has little to lose."""
+        if not self._pid:
+            return
+        os.kill(self._pid, signal.SIGTERM)
+        end = time.monotonic() + LAST_WORDS_SECONDS
+        while not os.waitpid(self._pid, os.WNOHANG)[0]:
+            if time.monotonic() > end:
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+                break
+            time.sleep(_STEP_SECONDS)
+        self._pid = 0

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..account import ids_of
 from ..config import Config, ConfigError
 from ..environment import scrub
 from ..failures import told
+from ..worker_rights import ids_of
 from . import landlock, privileges
 from .privileges import Capability
 
@@ -86,8 +86,10 @@ class _Folder(NamedTuple):
 
     @classmethod
     def at(cls, path: Path) -> _Folder:
-        status, above = path.stat(), (path / "..").stat() if path.is_dir() else path.stat()
-        return cls((status.st_dev, status.st_ino), above.st_dev != status.st_dev)
+        # By name: a home need not let us in, where ".." would be looked up.
+        status, above = path.stat(), path.resolve().parent.stat()
+        is_mount_point = path.is_dir() and above.st_dev != status.st_dev
+        return cls((status.st_dev, status.st_ino), is_mount_point)
 
 
 def _has_moved(path: Path, found: _Folder) -> bool:

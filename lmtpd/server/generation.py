@@ -80,6 +80,15 @@ class Generation(Workforce):
                     self._employ(place, listeners)
                 yield
 
+    def kill_who_hangs(self) -> None:
+        """Nobody whose session is in such a worker is served any more: his client comes again."""
+        for place in self._places:
+            silence_s = self.plan.heartbeats.silence_s(place.index)
+            if place.pid and silence_s > self.plan.patience_s:
+                self._log.line("worker-hangs", worker=place.index, pid=place.pid, seconds=silence_s)
+                os.kill(place.pid, signal.SIGKILL)
+                self.plan.heartbeats.end(place.index)
+
     # One worker.
 
     def _start(self, place: Place) -> None:
@@ -130,4 +139,5 @@ class Generation(Workforce):
 
     def _vacate(self, place: Place, code: int) -> None:
         super()._vacate(place, code)
+        self.plan.heartbeats.end(place.index)
         self.plan.census.leave(place.index)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from enum import IntFlag
 from pathlib import Path
 
-from ..delivery.disk import libc
+from ..libc import libc
 
 # The same on every architecture but Alpha.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446

@@ -10,6 +10,7 @@ from pathlib import Path
 from .census import Census
 from .channel import Channel
 from .companion import Companion
+from .heartbeats import Heartbeats
 from .listener import Listener
 
 
@@ -27,6 +28,9 @@ class Plan:
     meet: Callable[[], socket.socket | None]
     """Gives that socket, if it can be had."""
     census: Census
+    heartbeats: Heartbeats
+    patience_s: float
+    """How long a worker's event loop may stand still, before the worker is killed."""
     drain_seconds: float
     """How long workers may go on after the order to stop."""
     companions: tuple[Companion, ...]

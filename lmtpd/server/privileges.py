@@ -14,8 +14,8 @@ from collections.abc import Iterable, Set
 from enum import IntEnum
 from itertools import count
 
-from ..delivery.disk import libc
 from ..delivery.rights import Capabilities, Ids, Kernel
+from ..libc import libc
 
 
 class Capability(IntEnum):

@@ -46,10 +46,10 @@ class Program:
 
     def faults(self) -> list[str]:
         """Why it cannot take our place, in lines."""
-        import subprocess  # nosec B404 # here, not above: workers patch it, and mostly nobody asks
+        import subprocess  # nosec B404 # mostly nobody asks
 
         try:
-            tried = subprocess.run(  # noqa: S603 # nosec B603 - as this process was started
+            tried = subprocess.run(  # noqa: S603 # nosec B603 # as this process was started
                 self._command(),
                 env={**os.environ, VARIABLE: TRIAL},
                 stdin=subprocess.DEVNULL,
@@ -79,7 +79,7 @@ class Program:
         environment = {**os.environ, VARIABLE: offer(*left)}
         try:
             privileges.hand_down()
-            os.execve(command[0], command, environment)  # noqa: S606 # nosec B606 - as we were started
+            os.execve(command[0], command, environment)  # noqa: S606 # nosec B606 # as we were started
         except OSError:
             withdraw(*left)
             raise

@@ -14,6 +14,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 
 from .. import __version__
 from ..config import ConfigError
@@ -32,6 +33,8 @@ from .program import Program
 from .service_manager import ServiceManager
 from .workforce import Workforce
 
+LOOKS_IN_PATIENCE = 4
+"""How often a worker that may hang is looked at."""
 LAST_WORDS_SECONDS = 15.0
 """Beyond `lmtp-drain-timeout`, before a worker that hangs is killed."""
 
@@ -128,6 +131,8 @@ class Supervisor:
             self._fill()
             number, is_terminals = _wait_for_signal(self._pause())
             self._manager.alive()
+            for each in self._generations():
+                each.kill_who_hangs()
             if number in (signal.SIGTERM, signal.SIGINT) or is_terminals:
                 return
             if number == signal.SIGHUP:
@@ -163,10 +168,17 @@ class Supervisor:
 
     def _pause(self) -> float | None:
         """For how many seconds there is nothing to do, unless a signal comes."""
-        due = [*self._generation.due] if self._generation else []
+        now = time.monotonic()
+        due = [now + one.plan.patience_s / LOOKS_IN_PATIENCE for one in self._generations()]
+        due += self._generation.due if self._generation else ()
         due += [one.due for one in self._companions if one.due is not None]
+        due += [
+            one.plan.patience_s / LOOKS_IN_PATIENCE + time.monotonic()
+            for one in self._generations()
+        ]
         due += [one.due for one in (self._control, self._manager) if one and one.due is not None]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        first = min(due, default=inf)
+        return None if first == inf else max(0.0, first - now)
 
     def _status(self) -> str:
         """A line for the service manager's own."""
@@ -197,6 +209,9 @@ class Supervisor:
     def _workforces(self) -> list[Workforce]:
         return [*self._earlier, *([self._generation] if self._generation else [])]
 
+    def _generations(self) -> list[Generation]:
+        return [one for one in self._workforces() if isinstance(one, Generation)]
+
     def _let_go(self) -> None:
         """In a child: what is the parent's alone."""
         self._log.forget()
@@ -225,7 +240,7 @@ class Supervisor:
 
     def _renewed(self) -> list[str]:
         before = self._generation
-        censuses = [one.plan.census for one in self._workforces() if isinstance(one, Generation)]
+        censuses = [one.plan.census for one in self._generations()]
         try:
             plan = self._renew(censuses)
             generation = Generation(plan, self._log, self._let_go)

@@ -23,6 +23,8 @@ LOOK_S = 5.0
 News = list[tuple[str, dict[str, object]]]
 """Lines for the log."""
 
+_LOADED = "certificate-loaded"
+
 
 class Certificates:
     """The pairs of a listener; the first is for clients that ask for no name, or none of ours."""
@@ -64,6 +66,10 @@ class Certificates:
         der = connection.getpeercert(binary_form=True)
         return self._list.judge(der, connection.getpeercert() or {}) if der else None
 
+    def loaded(self) -> News:
+        """Each pair that is in use."""
+        return [(_LOADED, _told(pair)) for pair in self._pairs]
+
     def refresh(self, offload: Callable[[Callable[[], News]], News]) -> News:
         """Take over pairs that were replaced; connections that are open keep what they have.
 
@@ -103,7 +109,7 @@ class Certificates:
                 is_new, fault = False, str(error)
             if is_new:
                 pair.fault = ""
-                news.append(("certificate-loaded", _told(pair)))
+                news.append((_LOADED, _told(pair)))
             elif fault not in ("", pair.fault):
                 pair.fault = fault
                 news.append(("certificate-refused", {**_told(pair), "cause": fault}))

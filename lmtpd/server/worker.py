@@ -39,6 +39,7 @@ from .commands import answer
 from .committer import Committer
 from .confinement import Places, confine_worker
 from .entrance import Entrance
+from .heartbeats import BEAT_SECONDS, Heartbeats
 from .sampling import SAMPLE_SECONDS, Sampler
 from .tally import Tally
 from .threads import Threads
@@ -55,7 +56,6 @@ LOOK_AT_PLACES_S = 2.0
 SWEEP_SECONDS = 6 * 3600
 WARN_SECONDS = 24 * 3600
 """Between two warnings of a certificate that expires."""
-LOG_SECONDS = 1.0
 COLLECT_EVERY = 1000
 """Young garbage is looked for so many times for each look at everything."""
 QUIT_SECONDS = 1.0
@@ -71,6 +71,7 @@ class Worker:
         self,
         index: int,
         census: Census,
+        heartbeats: Heartbeats,
         config: Config,
         log: Log,
         build: Callable[[Runtime], Services],
@@ -81,6 +82,7 @@ class Worker:
         Args:
             index: its number among its like, from 0.
             census: who is connected to any of them.
+            heartbeats: is told that the event loop turns.
             config: the settings.
             log: where lines go.
             build: makes the services out of what this process offers; its errors pass.
@@ -94,6 +96,7 @@ class Worker:
         self._places = confine_worker(config)
         self._index = index
         self._census = census
+        self._heartbeats = heartbeats
         self._config = config
         self._log = log
         log.gather(gevent.get_hub().loop.run_callback)
@@ -156,8 +159,7 @@ class Worker:
             acceptor.start()
         gevent.spawn(self._watch, channel)
         gevent.spawn(self._sweep)
-        # What a reader of the log had no room for; the next line may be long in coming.
-        gevent.spawn(_repeat, LOG_SECONDS, self._log.flush)
+        gevent.spawn(_repeat, BEAT_SECONDS, self._beat)
         if self._places:
             gevent.spawn(self._look_at, self._places)
         if self._sampler:
@@ -171,6 +173,11 @@ class Worker:
             self._sampler.send()
         handler.cancel()
         self._log.close()
+
+    def _beat(self) -> None:
+        self._heartbeats.beat(self._index)
+        # What a reader of the log had no room for; the next line may be long in coming.
+        self._log.flush()
 
     def _watch(self, channel: Channel) -> None:
         """Carry out commands. Without the supervisor nobody would stop us: finish, and go."""
@@ -254,6 +261,7 @@ class Worker:
             "waiting": sum(one.waiting for one in self._committers),
             "memory_held": self._services.room.memory_held,
             "threads_busy": {"disk": self._disk.busy, "hooks": self._verifications.busy},
+            "threads_most": {"disk": DISK_THREADS, "hooks": VERIFIER_THREADS},
             "certificates": [pair for each in certificates for pair in each.told()],
         }
 
@@ -304,10 +312,13 @@ class Worker:
         self._stopping.set()
 
     def _refresh(self, certificates: Certificates) -> None:
+        """All of us have the same files: one says what became of them."""
+        news = certificates.loaded()
         while True:
-            gevent.sleep(LOOK_S)
-            for event, fields in certificates.refresh(self._disk.run):
+            for event, fields in news if self._index == 0 else ():
                 self._log.line(event, **fields)
+            gevent.sleep(LOOK_S)
+            news = certificates.refresh(self._disk.run)
 
     def _warn(self, certificates: Certificates) -> None:
         while self._index == 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lmtpd import values
 from lmtpd.protocol.limits import FEWEST_RECIPIENTS, SMALLEST_MESSAGE_SIZE
 from lmtpd.settings.setting import setting
-from lmtpd.values import between
+from lmtpd.values import between, optional
 
 _DAY_S = 86400.0
 _LONGEST_DELIVERY_S = 480.0
@@ -37,14 +37,14 @@ class LimitSettings:
     )
     lmtp_max_connections: int | None = setting(
         "10000",
-        values.optional(between(1, 1_000_000, values.number)),
+        optional(between(1, 1_000_000, values.number)),
         "Connections at one time, of all workers; the surplus hears 421 4.3.2. `none`: as many as"
         " the machine holds.",
         _LIMITS,
     )
     lmtp_max_connections_per_peer: int | None = setting(
         "1000",
-        values.optional(between(1, 1_000_000, values.number)),
+        optional(between(1, 1_000_000, values.number)),
         "The same of one address, an IPv6 network /64 counting as one; the surplus hears 421 4.7.0."
         " All MTAs on this machine are one address, and the clients of the unix socket none."
         " `none`: no limit.",
@@ -52,21 +52,21 @@ class LimitSettings:
     )
     lmtp_max_errors: int | None = setting(
         "100",
-        values.optional(between(1, 1_000_000, values.number)),
+        optional(between(1, 1_000_000, values.number)),
         "Commands in a session that break the protocol; at the next the client hears 421 4.7.0 and"
         " is cut off. A recipient that is refused is no error. `none`: no limit.",
         _LIMITS,
     )
     lmtp_max_noops: int | None = setting(
         "1000",
-        values.optional(between(10, 1_000_000, values.number)),
+        optional(between(10, 1_000_000, values.number)),
         "Commands in a row that lead to no mail: NOOP, RSET, LHLO, HELP, VRFY, EXPN and"
         " XFORWARD; MAIL begins a new row. `none`: no limit.",
         _LIMITS,
     )
     lmtp_max_commands: int | None = setting(
         "none",
-        values.optional(between(1000, 2**50, values.number)),
+        optional(between(1000, 2**50, values.number)),
         "Commands in a session, at least 1000. `none`: no limit.",
         _LIMITS,
     )
@@ -74,6 +74,14 @@ class LimitSettings:
         "auto",
         between(1, 256, values.processes),
         "Processes that serve side by side. `auto`: as many as there are processors.",
+        _LIMITS,
+    )
+    lmtp_worker_patience: float | None = setting(
+        "60",
+        optional(between(4.0, _DAY_S, values.seconds)),
+        "How long a worker may do nothing at all, because a hook blocks it that should not, say."
+        " After that it is killed and replaced; its clients, whom it could not serve, come again."
+        " `none`: for ever.",
         _LIMITS,
     )
     lmtp_idle_timeout: float = setting(
@@ -119,7 +127,7 @@ class LimitSettings:
     )
     lmtp_memory_budget: int | None = setting(
         "256M",
-        values.optional(between(1024**2, 2**50, values.octets)),
+        optional(between(1024**2, 2**50, values.octets)),
         "What all messages together may hold in memory, in equal shares for the workers. When half"
         " of it is held, messages move to the disk from 64K on instead of 256K; when all of it is,"
         " new transactions hear 452 4.3.1, and those that are running finish. `none`: no limit.",
@@ -127,7 +135,7 @@ class LimitSettings:
     )
     lmtp_disk_reserve: int | None = setting(
         "100M",
-        values.optional(between(0, 2**60, values.octets)),
+        optional(between(0, 2**60, values.octets)),
         "What MAIL leaves free on the file system of lmtp-maildir-root, less the SIZE that it"
         " names: below that, or below 100 files, it hears 452 4.3.1. `none`: the disk may be"
         " filled to the end.",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lmtpd import values
 from lmtpd.settings.setting import setting
-from lmtpd.values import between
+from lmtpd.values import between, optional
 
 _DAY_S = 86400.0
 _STORE = "Mailboxes"
@@ -38,6 +38,15 @@ class MailboxSettings:
         " `lmtpd.py`, or in the working directory where lmtpd is installed as a package.",
         _STORE,
     )
+    lmtp_maildir_marker: str | None = setting(
+        "none",
+        optional(values.inner_path),
+        "File below the root that is there while the right file system is mounted, such as"
+        " `.lmtpd-store`; make it once, with `touch`. Without it lmtpd does not start, and one that"
+        " runs takes no mail: below an empty mount point it would be hidden by the next mount."
+        " `none`: a mount that is lost is noticed only where the root is a mount point itself.",
+        _STORE,
+    )
     lmtp_maildir_path: str = setting(
         "{domain}/{local}",
         values.template,
@@ -61,7 +70,7 @@ class MailboxSettings:
     )
     lmtp_mailbox_concurrency: int | None = setting(
         "20",
-        values.optional(between(1, 1_000_000, values.number)),
+        optional(between(1, 1_000_000, values.number)),
         "Deliveries to one mailbox at one time, in each worker; further ones wait for their turn,"
         " so that a flood for one mailbox does not keep others waiting. `none`: no limit.",
         _STORE,

@@ -51,6 +51,23 @@ class History:
                 slot.refused[address] += count
         self._recent.extend(sample["recent"])
 
+    def kept(self) -> dict[str, object]:
+        """All of it, for `restore`, in what JSON knows."""
+        slots = [(one.number, one.outcomes, one.refused, one.counts) for one in self._slots]
+        return {"slots": slots, "recent": [*self._recent]}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """What was kept by another one.
+
+        Raises:
+            KeyError, TypeError, ValueError: that was of another kind.
+        """
+        self._slots = deque(
+            _Slot(number, Counter(outcomes), Counter(refused), counts)
+            for number, outcomes, refused, counts in kept["slots"]
+        )
+        self._recent.extend(kept["recent"])
+
     def slots(self) -> list[dict[str, object]]:
         """What happened in each slot, the oldest first."""
         last = self._now().number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 
 from .. import __version__
 from ..histogram import SECONDS, SIZES
+from .roster import Sample, Standing
 from .state import State
 
 _HISTOGRAMS = (
@@ -67,16 +69,18 @@ class _Collector:
             yield _histogram(family, help_, bounds, *samples.histogram(name))
         alive = samples.alive()
         for key, family, help_ in _GAUGES:
-            yield _gauge(
-                family, help_, {("worker", str(one["worker"])): one[key] for _, one in alive}
-            )
+            yield _gauge(family, help_, _by_worker(alive, key))
         yield _gauge(
             "lmtpd_worker_start_time_seconds",
             "When each worker was started.",
-            {("worker", str(one["worker"])): one["started"] for _, one in alive},
+            {
+                ("worker", str(one["worker"])): one["started"]
+                for one in sorted(alive, key=lambda one: float(one["started"]))
+            },
         )
+        yield from self._of_workers()
         yield from _of_threads(alive)
-        yield from _of_hooks(samples.hooks())
+        yield from _of_hooks(samples.hooks(), samples.hook_counts())
         yield from self._of_disk()
         yield _gauge(
             "lmtpd_certificate_expiry_timestamp_seconds",
@@ -84,9 +88,23 @@ class _Collector:
             {("file", one["file"]): one["not_after"] for one in self._state.certificates()},
         )
 
+    def _of_workers(self) -> Iterator[Metric]:
+        yield _gauge(
+            "lmtpd_workers_wanted", "As lmtp-workers says.", {(): self._state.workers_wanted}
+        )
+        standings = Counter(worker.standing for worker in self._state.workers())
+        yield _gauge(
+            "lmtpd_workers",
+            "Workers by how they are.",
+            {("state", str(one)): standings[one] for one in Standing},
+        )
+
     def _of_disk(self) -> Iterator[Metric]:
         disk = self._state.disk()
         if disk:
+            yield _gauge(
+                "lmtpd_store_size_bytes", "Of the store's file system.", {(): disk["size"]}
+            )
             yield _gauge(
                 "lmtpd_store_free_bytes", "Of the store's file system.", {(): disk["free"]}
             )
@@ -95,34 +113,48 @@ class _Collector:
             )
 
 
-def _of_threads(alive: Sequence[tuple[float, Mapping[str, Any]]]) -> Iterator[Metric]:
-    family = GaugeMetricFamily(
-        "lmtpd_threads_busy", "Threads that are at work.", labels=("worker", "pool")
-    )
-    for _, one in alive:
-        for pool, busy in one["threads_busy"].items():
-            family.add_metric((str(one["worker"]), pool), busy)
-    yield family
+def _of_threads(alive: Sequence[Sample]) -> Iterator[Metric]:
+    for key, name, help_ in (
+        ("threads_busy", "lmtpd_threads_busy", "Threads that are at work, and calls that wait."),
+        ("threads_most", "lmtpd_threads_limit", "Threads that there can be."),
+    ):
+        family = GaugeMetricFamily(name, help_, labels=("worker", "pool"))
+        figures: Counter[tuple[str, str]] = Counter()
+        for one in alive:
+            for pool, number in one.get(key, {}).items():
+                figures[str(one["worker"]), pool] += number
+        for labels, figure in figures.items():
+            family.add_metric(labels, figure)
+        yield family
 
 
-def _of_hooks(hooks: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
-    by_name = {one["name"]: one for one in hooks}
+def _of_hooks(
+    hooks: Sequence[Mapping[str, Any]], counts: Sequence[Mapping[str, Any]]
+) -> Iterator[Metric]:
     yield _gauge(
         "lmtpd_hook_up",
         "Whether a hook is asked; 0 while its back-end is held to be down.",
-        {("hook", name): int(one["is_up"]) for name, one in by_name.items()},
+        {("hook", one["name"]): int(one["is_up"]) for one in hooks},
     )
     yield _gauge(
         "lmtpd_hook_remembered_answers",
         "Answers in memory.",
-        {("hook", name): one["remembered"] for name, one in by_name.items()},
+        {("hook", one["name"]): one["remembered"] for one in hooks},
     )
     for key, family, help_ in (
         ("asked", "lmtpd_hook_questions", "Questions that a hook was asked itself."),
         ("faults", "lmtpd_hook_faults", "Questions that a hook did not answer."),
         ("hits", "lmtpd_hook_remembered", "Questions that memory has answered in a hook's place."),
     ):
-        yield _counter(family, help_, "hook", {name: one[key] for name, one in by_name.items()})
+        yield _counter(family, help_, "hook", {one["name"]: one[key] for one in counts})
+
+
+def _by_worker(alive: Sequence[Sample], key: str) -> Mapping[tuple[str, str] | tuple[()], float]:
+    """The sums over those of one number: behind a reload the old one drains beside the new."""
+    found: Counter[tuple[str, str] | tuple[()]] = Counter()
+    for one in alive:
+        found["worker", str(one["worker"])] += one[key]
+    return found
 
 
 def _counter(family: str, help_: str, label: str, counts: Mapping[str, float]) -> Metric:

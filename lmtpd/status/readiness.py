@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import random
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from ..delivery.disk import UNNAMED
 from ..delivery.tree import MaildirTree
 from ..failures import DeliveryError, told
+from .trial import HangsError, Trial
 
-PATIENCE_SECONDS = 5.0
-"""For the disk to take a file."""
-HOLDS_SECONDS = 1.0
-"""Who asks more often hears the same: each trial is a write to the disk."""
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What there is on the store's file system; no end of it where that does not say."""
+
+    size: int
+    """Octets, those in use too."""
+    free: float
+    free_files: float
 
 
 class Readiness:
@@ -37,46 +43,40 @@ class Readiness:
         self._tree = tree
         self._reserve = reserve
         self._others = others
-        self._lock = threading.Lock()
-        self._trial: threading.Thread | None = None
-        self._begun = 0.0
-        self._fault = ""
+        self._writing = Trial(self._try)
+        self._looking = Trial(self._look)
 
     def faults(self) -> list[str]:
         """What is wrong, in words; nothing if a message could be taken."""
-        with self._lock:
-            return [*self._disk(), *self._others()]
+        try:
+            fault = self._writing.answer()
+        except HangsError as error:
+            fault = f"the mail store {error}"
+        return [*filter(None, [fault]), *self._others()]
 
-    def space(self) -> tuple[float, float]:
-        """Octets and files that are free on the disk.
+    def space(self) -> Space | None:
+        """What there is on the disk; None if it does not tell."""
+        try:
+            return self._looking.answer()
+        except HangsError:
+            return None
 
-        Raises:
-            OSError, StoreError: it cannot be told.
-        """
-        with self._tree.open_root() as root:
-            return self._tree.disk.free(root)
+    def _look(self) -> Space | None:
+        with suppress(OSError, DeliveryError), self._tree.open_root() as root:
+            status = os.fstatvfs(root)
+            return Space(status.f_blocks * status.f_frsize, *self._tree.disk.free(root))
+        return None
 
-    def _disk(self) -> Iterator[str]:
-        trial, now = self._trial, time.monotonic()
-        if trial is None or (not trial.is_alive() and now - self._begun > HOLDS_SECONDS):
-            self._begun = now
-            trial = self._trial = threading.Thread(target=self._try, daemon=True)
-            trial.start()
-        trial.join(PATIENCE_SECONDS)
-        if trial.is_alive():
-            yield f"the mail store does not answer for {time.monotonic() - self._begun:.0f} s"
-        elif self._fault:
-            yield self._fault
-
-    def _try(self) -> None:
+    def _try(self) -> str:
+        """What is wrong; empty if nothing is."""
         try:
             self._write()
-            free, _ = self.space()
+            with self._tree.open_root() as root:
+                free, _ = self._tree.disk.free(root)
         except (OSError, DeliveryError) as error:
-            self._fault = f"the mail store cannot be written to: {told(error)}"
-        else:
-            is_low = self._reserve is not None and free < self._reserve
-            self._fault = "the mail store is down to lmtp-disk-reserve" if is_low else ""
+            return f"the mail store cannot be written to: {told(error)}"
+        is_low = self._reserve is not None and free < self._reserve
+        return "the mail store is down to lmtp-disk-reserve" if is_low else ""
 
     def _write(self) -> None:
         unique = random.getrandbits(64)  # nosec B311 # a name that nobody has, and no secret

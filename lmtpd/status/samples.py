@@ -1,4 +1,7 @@
-"""Samples: the newest one of each worker, and the sums over all workers that there ever were."""
+"""Samples: the newest one of each worker, and the sums over all workers that there ever were.
+
+Two workers of one number may tell at the same time: behind a reload the old one drains.
+"""
 
 from __future__ import annotations
 
@@ -8,47 +11,77 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from .history import History
+from .roster import ALIVE_SECONDS, Sample
 
-Sample: TypeAlias = Mapping[str, Any]
-
-ALIVE_SECONDS = 5.0
-"""A worker that has not told anything for so long hangs, or is gone."""
 _MOST_ENDED = 256
 """Workers that have ended and are remembered one by one."""
+_WELL = {"is_up": True, "cause": "", "down_seconds": 0.0, "remembered": 0}
+_Key: TypeAlias = tuple[int, int, float]
+"""A worker: its number, its process, its start, for ids of processes come again."""
 
 
 class Samples:
     """What the workers have told; any thread may ask."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], ticks: Callable[[], float]) -> None:
         """Nothing was told yet.
 
         Args:
             clock: seconds since 1970.
+            ticks: seconds of a clock that nobody sets.
         """
         self._clock = clock
-        self.started = clock()
+        self._ticks = ticks
+        self.started = self._born = clock()
+        self._began = ticks()
         self._history = History(clock)
         self._lock = threading.Lock()
-        self._newest: dict[tuple[int, int], Sample] = {}
-        self._seen: dict[tuple[int, int], float] = {}
+        self._newest: dict[_Key, Sample] = {}
+        self._seen: dict[_Key, float] = {}
         self._ended: list[Sample] = []
 
     def take(self, sample: Sample) -> None:
         """One has come."""
-        key = sample["worker"], sample["pid"]
+        key = _key(sample)
         with self._lock:
             before = self._newest.get(key)
-            if before is None and sample["started"] < self.started - ALIVE_SECONDS:
+            if before is None and sample["started"] < self._born - ALIVE_SECONDS:
                 before = sample  # what it did before we began is nothing of this minute
             self._newest[key] = sample
-            self._seen[key] = self._clock()
+            self._seen[key] = self._ticks()
             self._history.add(before, sample)
             self._bury()
+
+    def kept(self) -> dict[str, object]:
+        """All of it, for `restore`, in what JSON knows."""
+        with self._lock:
+            return {
+                "started": self.started,
+                "newest": [[self._seen[key], self._newest[key]] for key in self._newest],
+                "ended": self._ended,
+                "history": self._history.kept(),
+            }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Go on where another one has ended, before anything is taken.
+
+        Raises:
+            KeyError, TypeError, ValueError: that was of another kind.
+        """
+        self._history.restore(kept["history"])
+        for seen, sample in kept["newest"]:
+            key = _key(sample)
+            self._newest[key], self._seen[key] = sample, seen
+        self._ended = [*kept["ended"]]
+        self.started = kept["started"]
 
     def now(self) -> float:
         """By our clock."""
         return self._clock()
+
+    def watched_seconds(self) -> float:
+        """How long samples could come."""
+        return self._ticks() - self._began
 
     def told(self) -> dict[str, object]:
         """The last hour."""
@@ -60,12 +93,15 @@ class Samples:
                 "most_refused": self._history.most_refused(),
             }
 
-    def alive(self) -> list[tuple[float, Sample]]:
-        """The workers that are there, in their order: seconds since it told something, and what."""
-        now = self._clock()
+    def heard(self) -> list[tuple[float, Sample]]:
+        """Each worker that ever told something: how many seconds ago, and its newest sample."""
+        now = self._ticks()
         with self._lock:
-            found = [(now - self._seen[key], self._newest[key]) for key in sorted(self._newest)]
-        return [(age, sample) for age, sample in found if age < ALIVE_SECONDS]
+            return [(now - self._seen[key], self._newest[key]) for key in sorted(self._newest)]
+
+    def alive(self) -> list[Sample]:
+        """The newest of each worker that is there, also of those that drain."""
+        return [sample for age, sample in self.heard() if age < ALIVE_SECONDS]
 
     def counted(self, name: str) -> Counter[str]:
         """A table of counts, over all workers that there ever were."""
@@ -78,33 +114,48 @@ class Samples:
         """The counts and the total of a histogram, over all workers that there ever were."""
         return added(sample["histograms"][name] for sample in self._all())
 
+    def hook_counts(self) -> list[dict[str, Any]]:
+        """Each hook that there ever was, with the counts of all workers that there ever were."""
+        return _hooks(self._all())
+
     def hooks(self) -> list[dict[str, Any]]:
-        """Each hook: counts of all workers that there ever were, the rest of those that are alive.
+        """Each hook of the workers that are alive, or of all if none is: its counts, and how it is.
 
         A hook is up where no worker holds it for down.
         """
-        hooks = {
-            one["name"]: {**one, "is_up": True, "cause": "", "down_seconds": 0.0, "remembered": 0}
-            for one in _hooks(self._all())
-        }
-        for _, sample in self.alive():
+        alive = self.alive()
+        counts = {one["name"]: {**one, **_WELL} for one in self.hook_counts()}
+        for sample in alive:
             for told in sample["hooks"]:
-                hook = hooks[told["name"]]
+                hook = counts[told["name"]]
                 hook["remembered"] += told["remembered"]
                 if not told["is_up"]:
                     hook.update({key: told[key] for key in ("is_up", "cause", "down_seconds")})
-        return [*hooks.values()]
+        names = dict.fromkeys(told["name"] for sample in alive for told in sample["hooks"])
+        return [counts[name] for name in names or counts]
 
     def _all(self) -> list[Sample]:
         with self._lock:
             return [*self._ended, *self._newest.values()]
 
     def _bury(self) -> None:
-        """Put the oldest together: a worker that dies again and again shall not fill the memory."""
-        while len(self._newest) > _MOST_ENDED:
-            oldest = min(self._seen, key=self._seen.__getitem__)
-            del self._seen[oldest]
-            self._ended = [_sum([*self._ended, self._newest.pop(oldest)])]
+        """Put the oldest together: a worker that dies again and again shall not fill the memory.
+
+        One that has no successor is left, however long it was silent: if it went on after all, it
+        would be counted twice.
+        """
+        excess = len(self._newest) - _MOST_ENDED
+        if excess <= 0:
+            return
+        last = {key[0]: key for key in sorted(self._newest, key=lambda key: key[2])}
+        replaced = self._newest.keys() - last.values()
+        for key in sorted(replaced, key=self._seen.__getitem__)[:excess]:
+            del self._seen[key]
+            self._ended = [_sum([*self._ended, self._newest.pop(key)])]
+
+
+def _key(sample: Sample) -> _Key:
+    return sample["worker"], sample["pid"], sample["started"]
 
 
 def added(histograms: Iterable[Mapping[str, Any]]) -> tuple[list[int], float]:

@@ -10,10 +10,11 @@ from typing import Any
 from .. import __version__
 from ..config import Config
 from ..delivery.tree import MaildirTree
-from ..failures import DeliveryError
 from .history import SLOT_SECONDS
 from .readiness import Readiness
+from .roster import Sample, Standing, Worker, roster
 from .samples import Samples
+from .troubles import troubles
 
 
 class State:
@@ -41,29 +42,39 @@ class State:
         return self._readiness.faults()
 
     def disk(self) -> dict[str, Any] | None:
-        """The store's file system; None if it cannot be seen."""
-        with suppress(OSError, DeliveryError):
-            free, files = self._readiness.space()
-            status = os.statvfs(self._config.lmtp_maildir_root)
-            return {
-                "path": str(self._config.lmtp_maildir_root),
-                "size": status.f_blocks * status.f_frsize,
-                "free": _finite(free),
-                "free_files": _finite(files),
-                "reserve": self._config.lmtp_disk_reserve or 0,
-            }
-        return None
+        """The store's file system; None if it does not tell."""
+        space = self._readiness.space()
+        if space is None:
+            return None
+        return {
+            "path": str(self._config.lmtp_maildir_root),
+            "size": space.size,
+            "free": _finite(space.free),
+            "free_files": _finite(space.free_files),
+            "reserve": self._config.lmtp_disk_reserve or 0,
+        }
 
     def certificates(self) -> list[dict[str, Any]]:
-        """Those that are in use."""
+        """Those that are in use: of a worker that does not drain, if there is one."""
         alive = self.samples.alive()
-        return list(alive[0][1]["certificates"]) if alive else []
+        return list(max(alive, key=_start)["certificates"]) if alive else []
+
+    @property
+    def workers_wanted(self) -> int:
+        """How many there should be."""
+        return self._config.lmtp_workers
+
+    def workers(self) -> list[Worker]:
+        """Those that are there, and those that should be."""
+        samples = self.samples
+        return [*roster(self.workers_wanted, samples.heard(), samples.watched_seconds(), _is_there)]
 
     def told(self) -> dict[str, object]:
         """All of it, for the page."""
         samples = self.samples
         faults = self.not_ready()
-        return {
+        workers = self.workers()
+        found = {
             "version": __version__,
             "host": self._config.lmtp_hostname,
             "now": samples.now(),
@@ -73,20 +84,12 @@ class State:
             "slot_seconds": SLOT_SECONDS,
             **samples.told(),
             "hooks": samples.hooks(),
-            "workers": [
-                {
-                    "index": one["worker"],
-                    "pid": one["pid"],
-                    "started": one["started"],
-                    "seen_seconds_ago": age,
-                    "connections": one["connections"],
-                    "delivered": one["outcomes"].get("delivered", 0),
-                }
-                for age, one in samples.alive()
-            ],
+            "workers_wanted": self.workers_wanted,
+            "workers": [_told(worker) for worker in workers],
             "disk": self.disk(),
             "certificates": self.certificates(),
         }
+        return {**found, "troubles": [*faults, *troubles(found, workers)]}
 
     def _faults(self) -> Iterator[str]:
         alive = self.samples.alive()
@@ -96,6 +99,35 @@ class State:
             if not hook["is_up"]:
                 since = f"{hook['down_seconds']:.0f} s"
                 yield f"hook {hook['name']} is down for {since}: {hook['cause']}"
+
+
+def _told(worker: Worker) -> dict[str, object]:
+    sample = worker.sample
+    return {
+        "index": worker.index,
+        "standing": worker.standing,
+        "seen_seconds_ago": worker.age_seconds,
+        "pid": sample and sample["pid"],
+        "started": sample and sample["started"],
+        "connections": sample["connections"]
+        if sample and worker.standing != Standing.MISSING
+        else 0,
+        "delivered": sample["outcomes"].get("delivered", 0) if sample else 0,
+    }
+
+
+def _start(sample: Sample) -> float:
+    return float(sample["started"])
+
+
+def _is_there(pid: int) -> bool:
+    """A process of another user is there too."""
+    with suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def _finite(figure: float) -> float:

@@ -6,13 +6,15 @@ Each `run` is given the settings, the texts that stand alone, and its options by
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import values
 from ..client.tls import TlsMode
-from ..config import Config
+from ..config import Config, ConfigError
+from ..terminal import CommandError
 from .mbox import Quoting
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ def add(commands: _SubParsersAction[Any]) -> Iterator[Command]:
     """All of them."""
     yield _send(commands)
     yield _trace(commands)
+    yield _doctor(commands)
+    yield _top(commands)
     yield _reload(commands)
     yield _upgrade(commands)
     mailbox = commands.add_parser("mailbox", help="add, list, check, import, remove")
@@ -110,6 +114,58 @@ def _trace(commands: _SubParsersAction[Any]) -> Command:
         return trace.run(settings, texts, logs=logs, units=units or ["lmtpd"])
 
     return parser, run, " ID ... [--log FILE]"
+
+
+def _doctor(commands: _SubParsersAction[Any]) -> Command:
+    parser = commands.add_parser("doctor", help="look for what goes wrong, and say what mends it")
+    parser.add_argument(
+        "--send",
+        dest="recipient",
+        metavar="ADDRESS",
+        help="deliver a test message there as well, find it, and remove it",
+    )
+    parser.add_argument("--unit", default="lmtpd", metavar="UNIT", help="of systemd; else lmtpd")
+    parser.add_argument(
+        "--json", dest="is_json", action="store_true", help="one object, at the end"
+    )
+
+    def refused(error: ConfigError, **options: object) -> int:
+        from ..doctor import command
+
+        return command.refused(error, **options)  # type: ignore[arg-type]
+
+    def run(settings: Config, texts: list[str], **options: object) -> int:
+        from ..doctor import command
+
+        return command.run(settings, texts, **options)  # type: ignore[arg-type]
+
+    parser.set_defaults(refused=refused)
+    return parser, run, " [--send ADDRESS] [--json]"
+
+
+def _top(commands: _SubParsersAction[Any]) -> Command:
+    parser = commands.add_parser("top", help="watch the running server in the terminal; q quits")
+    parser.add_argument(
+        "--once", dest="is_once", action="store_true", help="show it once, as a pipe gets it too"
+    )
+    parser.add_argument(
+        "--interval",
+        dest="interval_s",
+        type=_interval,
+        default=2.0,
+        metavar="TIME",
+        help="between two looks: 0.5, 10, 1m; else 2 seconds",
+    )
+
+    def run(settings: Config, _: list[str], *, is_once: bool, interval_s: float) -> int:
+        try:
+            from ..top import command
+        except ModuleNotFoundError as error:
+            missing = f"top: needs {str(error.name).partition('.')[0]}: pip install lmtpd[top]"
+            raise CommandError(os.EX_UNAVAILABLE, missing) from error
+        return command.run(settings, is_once, interval_s)
+
+    return parser, run, " [--once] [--interval TIME]"
 
 
 def _reload(commands: _SubParsersAction[Any]) -> Command:
@@ -231,7 +287,15 @@ def _remove(actions: _SubParsersAction[Any]) -> Command:
 
 
 def _seconds(text: str) -> float:
+    return _time(text, 0.1, 86400.0)
+
+
+def _interval(text: str) -> float:
+    return _time(text, 0.1, 3600.0)
+
+
+def _time(text: str, least: float, most: float) -> float:
     try:
-        return values.between(0.1, 86400.0, values.seconds)(text)
+        return values.between(least, most, values.seconds)(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error

@@ -151,7 +151,7 @@ def _message(
 ) -> Iterator[tuple[int, Iterable[bytes]]]:
     """Its size, 0 if that is not known, and its pieces."""
     if file is None:
-        text = _test_message(sender, recipients, subject)
+        text = test_message(sender, recipients, subject)
         yield len(text), [text]
     elif file == "-":
         yield 0, _pieces(sys.stdin.buffer)
@@ -169,7 +169,8 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _test_message(sender: str, recipients: Sequence[Address], subject: str) -> bytes:
+def test_message(sender: str, recipients: Sequence[Address], subject: str) -> bytes:
+    """A message that says what it is, with LF; no other has its Message-ID."""
     lines = (
         f"Date: {formatdate(localtime=True)}",
         f"From: <{sender or 'MAILER-DAEMON'}>",

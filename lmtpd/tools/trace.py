@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 from ..config import Config
 from ..failures import DeliveryError, told
 from ..terminal import CommandError, Progress, printable, tell, warn
-from . import log_lines
+from . import log_lines, message_files
 from .log_lines import Line, LogError
-from .mailboxes import messages
-from .spot import Spot, entered, spots, sub_folders
+from .spot import Spot, spots
 
 MEANINGS = {
     "id": "of the transaction: also in the 250, in Received and in the file's name",
@@ -43,7 +42,6 @@ MEANINGS = {
     "cause": "why it failed",
 }
 
-_OUR_ID = re.compile(r"\bid ([0-9a-f]{16})\b")
 _ID = re.compile(r"[0-9A-Za-z]{5,40}")
 _QUEUE_ID = re.compile(r"\bpostfix[\w/-]*\[\d+\]: ([0-9A-Za-z]{5,20}): ")
 """Before a message of Postfix."""
@@ -72,7 +70,9 @@ def run(settings: Config, texts: Sequence[str], *, logs: list[str], units: list[
     delivered = [line for line in found if line.fields.get("file")]
     there = sum(_tell_files(settings, line) for line in delivered)
     if not delivered:
-        there = _search_all(settings, {one for one in wanted if _OUR_ID.fullmatch(f"id {one}")})
+        there = _search_all(
+            settings, {one for one in wanted if message_files.OUR_ID.fullmatch(f"id {one}")}
+        )
     if not found and not there:
         warn(f"lmtpd: nothing is known of {', '.join(sorted(wanted))}")
         return os.EX_NOINPUT
@@ -81,7 +81,7 @@ def run(settings: Config, texts: Sequence[str], *, logs: list[str], units: list[
 
 def _id_of(text: str) -> str:
     """The id that somebody has typed, or that is in the line which somebody has pasted."""
-    found = _OUR_ID.search(text)
+    found = message_files.OUR_ID.search(text)
     word = found[1] if found else text.strip()
     if not _ID.fullmatch(word):
         raise CommandError(os.EX_USAGE, f"trace: there is no id in {text!r}")
@@ -100,7 +100,7 @@ def _history(texts: Callable[[], Iterator[str]], wanted: set[str]) -> list[Line]
         for line in found:
             wanted |= {line.fields[key] for key in ("id", "client_ident") if key in line.fields}
             wanted |= set() if line.event else set(_QUEUE_ID.findall(line.text))
-            wanted |= set() if line.event else set(_OUR_ID.findall(line.text))
+            wanted |= set() if line.event else set(message_files.OUR_ID.findall(line.text))
         if len(wanted) == known:
             break
     return found
@@ -139,7 +139,7 @@ def _tell_files(settings: Config, line: Line) -> int:
     there = 0
     for mailbox in mailboxes:
         try:
-            found = [*_files(Spot.of(settings, mailbox), lambda base: base in names)]
+            found = [*_files(Spot.of(settings, mailbox), names.__contains__)]
         except (OSError, DeliveryError) as error:
             warn(f"lmtpd: {printable(mailbox)}: {printable(told(error))}")
             continue
@@ -153,21 +153,20 @@ def _tell_files(settings: Config, line: Line) -> int:
 
 def _names(line: Line) -> list[str]:
     """A name has commas in it, before its sizes."""
-    return [_base(name) for name in _NEXT_NAME.split(line.fields["file"])]
+    return [message_files.base(name) for name in _NEXT_NAME.split(line.fields["file"])]
 
 
 def _search_all(settings: Config, ids: set[str]) -> int:
     """Through the whole store, for the log says nothing; how many there are."""
     if not ids:
         return 0
-    pattern = re.compile(rf"R(?:{'|'.join(sorted(ids))})(?:D[0-9a-f]+)?\.")
-    there = 0
+    is_wanted, there = message_files.named(ids), 0
     try:
         with Progress("mailboxes") as progress:
             for spot in spots(settings, []):
                 progress.step()
                 try:
-                    for path in _files(spot, lambda base: pattern.search(base) is not None):
+                    for path in _files(spot, is_wanted):
                         progress.hide()
                         tell(path)
                         there += 1
@@ -180,25 +179,7 @@ def _search_all(settings: Config, ids: set[str]) -> int:
 
 
 def _files(spot: Spot, is_wanted: Callable[[str], bool]) -> Iterator[str]:
-    """Path, size and time of files with such names, in the inbox and its sub-folders."""
-    with spot.tree.opened(spot.place) as directory, spot.rights():
-        found = [*_in_folder(directory, "", is_wanted)]
-        for name in sub_folders(directory):
-            with entered(name, directory) as folder:
-                found += _in_folder(folder, f"{name}/", is_wanted)
-    for where, status in found:
+    """Path, size and time of files with such names."""
+    for where, status in message_files.found(spot, is_wanted):
         when = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds")
         yield printable(f"file {spot.path}/{where}    {status.st_size} octets, {when}")
-
-
-def _in_folder(
-    directory: int, path: str, is_wanted: Callable[[str], bool]
-) -> Iterator[tuple[str, os.stat_result]]:
-    for where, entry in messages(directory):
-        if is_wanted(_base(entry.name)):
-            yield f"{path}{where}/{entry.name}", entry.stat(follow_symlinks=False)
-
-
-def _base(name: str) -> str:
-    """What no reader changes: less flags and sizes."""
-    return name.partition(":")[0].partition(",")[0]

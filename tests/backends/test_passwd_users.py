@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lmtpd.server import landlock
 from tests.support import components
 from tests.support.accounts import Account
 from tests.support.client import Client, stuffed
@@ -43,6 +44,18 @@ def check_owned(account: Account, *, content: bytes = message("x")) -> None:
         assert stat.S_IMODE(status.st_mode) == (0o600 if path == file else 0o700)
     assert file.stat().st_nlink == 1
     assert not list((account.maildir / "tmp").iterdir())
+
+
+def test_landlock_lets_mail_into_homes(site: Site) -> None:
+    """Where their folder is named, and nowhere else."""
+    if landlock.abi() < landlock.LEAST_ABI:
+        pytest.skip("this kernel has no Landlock, or one before Linux 5.19")
+    homes = {"lmtp_sandbox": "required", "lmtp_sandbox_writable": site.alice.home}
+    with dropped_server(site, **homes) as server:
+        assert deliver(server, site.alice.address, content=LARGE) == [DELIVERED]
+        check_owned(site.alice, content=LARGE)
+        assert deliver(server, site.bob.address) == [MISCONFIGURED]
+        assert site.bob.messages() == []
 
 
 def test_the_mail_is_the_user_s(mail_server: Server, site: Site) -> None:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import repeat
+
 from lmtpd import proxy
-from lmtpd.protocol import events, replies
+from lmtpd.delivery.trace import (
+    check_delivered_to,
+    check_hops,
+    header_section,
+    without_return_path,
+)
+from lmtpd.failures import MailLoopError
+from lmtpd.protocol import replies
 from lmtpd.protocol.address import Address, AddressError
 from lmtpd.protocol.command import CommandParser, UnboundedChunkError
-from lmtpd.protocol.data import DataReader
-from lmtpd.protocol.dialogue import NEED_DATA, Dialogue
-from lmtpd.protocol.events import Chunk, EndOfData, Event, Gone, Quit, RcptTo, Refused, StartTls
+from lmtpd.protocol.data import DataReader, NewlineConverter
+from lmtpd.protocol.envelope import Recipient
+from lmtpd.protocol.events import EndOfData, Quit, RcptTo, Refused
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
-from lmtpd.protocol.reply import Reply
-from tests.support.usual_replies import USUAL_REPLIES
+from tests.fuzz.answers import answers, path_of_a_bridge
+from tests.support.conversation import cut
+from tests.support.watched import WatchedConversation, converse
 
-LIMITS = Limits(message_octets=5000, recipients=3, line_octets=200)
+LIMITS = Limits(message_octets=1500, recipients=3, line_octets=200)
 EXTENSIONS = Extensions(starttls=True, dsn=True)
 OPENING = b"LHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nRCPT TO:<c@x>\r\n"
 
@@ -29,6 +40,7 @@ def data(octets: bytes, reader: type[DataReader] = DataReader) -> None:
             assert content.startswith(read), f"pieces of {size}: {read!r}, not {content!r}"
         else:
             assert read == content, f"pieces of {size}: {read!r}, not {content!r}"
+    _store(octets)
 
 
 def command(octets: bytes) -> None:
@@ -49,6 +61,7 @@ def command(octets: bytes) -> None:
 
 def address(octets: bytes) -> None:
     """What was read is spelled in one way, which reads as the same and breaks no line."""
+    path_of_a_bridge(octets)
     try:
         read = Address.parse(octets.decode("utf-8", "replace"))
     except AddressError:
@@ -72,10 +85,12 @@ def proxy_header(octets: bytes) -> None:
 
 
 def dialogue(octets: bytes) -> None:
-    """As commands: the same in any cut. As a message: not one octet is a command."""
-    whole = _converse(octets, len(octets) or 1)
+    """As commands: what the model foretells, in any cut. As a message: no octet is a command."""
+    whole = converse(octets, [], LIMITS, EXTENSIONS)
     for size in (1, 7):
-        assert _converse(octets, size) == whole, f"pieces of {size} octets give other replies"
+        pieces = converse(octets, repeat(size), LIMITS, EXTENSIONS)
+        assert pieces.said == whole.said, f"pieces of {size} octets give other replies"
+        assert pieces.essence == whole.essence, f"pieces of {size} octets give other events"
     if len(octets) > LIMITS.message_octets // 2:
         return
     lines = octets + b"\r\n"
@@ -84,63 +99,11 @@ def dialogue(octets: bytes) -> None:
         b"DATA\r\n" + stuffed + b".\r\n",
         b"BDAT %d LAST\r\n" % len(lines) + lines,
     ):
-        heard = _Conversation()
+        heard = WatchedConversation(LIMITS, EXTENSIONS)
         heard.hear(OPENING + sent + b"QUIT\r\n")
-        assert heard.text == lines, (heard.text, lines)
-        assert [type(event) for event in heard.heard[-2:]] == [EndOfData, Quit], heard.heard
-
-
-class _Conversation:
-    """A client to which all is granted."""
-
-    def __init__(self) -> None:
-        self.dialogue = Dialogue(LIMITS, EXTENSIONS)
-        self.dialogue.send(replies.GREETING)
-        self.heard: list[Event] = []
-        self.said: list[bytes] = []
-        self.text = b""
-
-    def hear(self, octets: bytes) -> None:
-        if not self.dialogue.is_open:
-            return
-        self.dialogue.receive(octets)
-        while self.dialogue.is_open:
-            event = self.dialogue.next_event()
-            if event is NEED_DATA:
-                return
-            if isinstance(event, Chunk):
-                assert self.dialogue.owed == 0
-                self.text += event.data
-                continue
-            self.heard.append(event)
-            if isinstance(event, Gone):
-                return
-            assert 0 < self.dialogue.owed <= LIMITS.recipients
-            while self.dialogue.owed:
-                self.said.append(self.dialogue.send(_answer(event)))
-            if isinstance(event, StartTls):
-                self.dialogue.tls_started()
-
-
-def _answer(event: Event) -> Reply:
-    match event:
-        case Refused(reply):
-            return reply
-        case EndOfData(is_too_large=True):
-            return replies.TOO_LARGE
-        case EndOfData(has_lost_chunk=has_lost):
-            return replies.CHUNK_LOST if has_lost else replies.DELIVERED
-    return USUAL_REPLIES[type(event)]
-
-
-def _converse(octets: bytes, size: int) -> tuple[list[bytes], list[events.Event]]:
-    # What stands behind STARTTLS in clear is dropped, and how much that is depends on the cut.
-    octets = octets.upper().partition(b"STARTTLS")[0] if b"STARTTLS" in octets.upper() else octets
-    conversation = _Conversation()
-    for at in range(0, len(octets), size):
-        conversation.hear(octets[at : at + size])
-    conversation.hear(b"")
-    return conversation.said, conversation.heard
+        assert heard.content == lines, (heard.content, lines)
+        assert heard.events[-2:] == [EndOfData(), Quit()], heard.events
+        assert heard.said[-3:] == [replies.DELIVERED] * 2 + [replies.BYE]
 
 
 def _read(reader: DataReader, octets: bytes, size: int) -> tuple[bytes, bytes | None]:
@@ -164,10 +127,50 @@ def _by_lines(octets: bytes) -> tuple[bytes, bytes | None]:
             return content, None
 
 
+def _store(octets: bytes) -> None:
+    """What becomes of a message on its way to the disk, in any cut and line by line."""
+    plain = octets.replace(b"\r\n", b"\n")
+    for size in (len(octets) or 1, 1, 3):
+        converter = NewlineConverter()
+        pieces = [converter.feed(piece) for piece in cut(octets, repeat(size))]
+        assert b"".join(pieces) + converter.finish() == plain, f"pieces of {size}"
+    for text in (octets, plain):
+        header = header_section(text)
+        lines = _header_lines(text)
+        assert header == b"".join(lines)
+        assert without_return_path(header, text) == _less_return_path(lines) + text[len(header) :]
+        with suppress(MailLoopError):
+            check_hops(header)
+            check_delivered_to(header, Recipient(Address("b", "x"), ("b@x",)))
+
+
+def _header_lines(text: bytes) -> list[bytes]:
+    """Up to the blank line, or to the last line that is whole."""
+    lines = []
+    while True:
+        line, end, text = text.partition(b"\n")
+        if not end or line in (b"", b"\r"):
+            return lines
+        lines.append(line + end)
+
+
+def _less_return_path(lines: list[bytes]) -> bytes:
+    kept, is_dropped = [], False
+    for line in lines:
+        name, colon, _ = line.partition(b":")
+        is_folded = line[:1] in (b" ", b"\t")
+        is_named = bool(colon) and name.rstrip(b" \t").lower() == b"return-path"
+        is_dropped = is_dropped if is_folded else is_named
+        if not is_dropped:
+            kept.append(line)
+    return b"".join(kept)
+
+
 TARGETS = {
     "data": data,
     "command": command,
     "address": address,
     "dialogue": dialogue,
     "proxy": proxy_header,
+    "answers": answers,
 }

@@ -7,17 +7,24 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
+from lmtpd.protocol.dialogue import Dialogue
 from tests.fuzz import broken, targets
-from tests.support.dialogues import Say, scripts
+from tests.fuzz.targets import EXTENSIONS, LIMITS, OPENING
+from tests.support.conversation import HANDSHAKE
+from tests.support.dialogues import Handshake, Say, scripts
+from tests.support.watched import converse
 
 FOLDER = Path(__file__).resolve().parent
 KEPT = sorted((FOLDER / "corpus").glob("*/*"))
 IS_CI = os.environ.get("CI") == "true"
 SECONDS = int(os.environ.get("LMTPD_FUZZ_SECONDS", "60" if IS_CI else "3"))
+MOST_OCTETS = 2048
+"""Of an input: more than the limits of the targets let through, and quickly tried."""
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.name}-{path.name}")
@@ -34,6 +41,32 @@ def test_corpus_catches_a_reader_that_ends_at_a_line_feed() -> None:
         broken.data((FOLDER / "corpus/data/lf_dot_lf").read_bytes())
 
 
+WHAT_TELLS = (
+    b"BDAT 6\r\nNOOP\r\n"
+    + OPENING
+    + b"STARTTLS\r\nNOOP\r\n"
+    + HANDSHAKE
+    + OPENING
+    + b"BDAT 1 LAST\r\na"
+    + b"NOOP\r\n" * 300
+)
+
+
+def test_dialogue_that_tells_broken_ones() -> None:
+    for size in (1, len(WHAT_TELLS)):
+        assert converse(WHAT_TELLS, repeat(size), LIMITS, EXTENSIONS).dialogue.is_open
+
+
+@pytest.mark.parametrize("kind", broken.KINDS)
+def test_a_broken_dialogue_is_caught(kind: type[Dialogue]) -> None:
+    def tell() -> None:
+        for size in (1, len(WHAT_TELLS)):
+            converse(WHAT_TELLS, repeat(size), LIMITS, EXTENSIONS, kind=kind)
+
+    with pytest.raises(AssertionError):
+        tell()
+
+
 def _need_atheris() -> None:
     if find_spec("atheris") is None:
         reason = "atheris is not installed: pip install -r tests/requirements.txt (Python < 3.14)"
@@ -45,7 +78,12 @@ def _need_atheris() -> None:
 def _search(
     module: str, target: str, seconds: int, kept: Path, *seeds: Path
 ) -> subprocess.CompletedProcess[str]:
-    bounds = ["-rss_limit_mb=1024", "-timeout=10", "-max_len=4096"]
+    bounds = [
+        "-rss_limit_mb=1024",
+        "-timeout=10",
+        f"-max_len={MOST_OCTETS}",
+        f"-dict={FOLDER}/words.dict",
+    ]
     options = [f"-max_total_time={seconds}", *bounds, f"-artifact_prefix={kept}/"]
     return subprocess.run(
         [sys.executable, "-m", "tests.fuzz.search", module, target, *options, *map(str, seeds)],
@@ -54,7 +92,7 @@ def _search(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=seconds + 60,
+        timeout=seconds + 120,
         check=False,
     )
 
@@ -65,8 +103,12 @@ def test_search(tmp_path: Path) -> None:
     seeds = tmp_path / "dialogue-seeds"
     seeds.mkdir()
     for script in scripts():
-        said = b"".join(step.octets for step in script.steps if isinstance(step, Say))
-        (seeds / script.name).write_bytes(said[:4096])
+        said = [
+            step.octets if isinstance(step, Say) else HANDSHAKE
+            for step in script.steps
+            if isinstance(step, Say | Handshake)
+        ]
+        (seeds / script.name).write_bytes(b"".join(said)[:MOST_OCTETS])
 
     def run(target: str) -> str:
         found, kept = tmp_path / target, tmp_path / f"{target}-broke"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.certificates import Certificate
+from tests.support.certificates import Certificate, make_certificate
 from tests.support.messages import as_stored, put_in_front
-from tests.support.mta import ALICE, HEADER, SENDER, Mta
+from tests.support.mta import ALICE, HEADER, SENDER, Mta, offer
 from tests.support.mtas import mtas
 from tests.support.server import Server
 
@@ -50,6 +50,33 @@ def test_mail_comes_over_tls_from_the_first_octet(
         kind(server.port, "implicit") as mta,
     ):
         assert b" with LMTPS " in delivered(server, mta)
+
+
+@mtas("client")
+def test_mail_comes_from_who_shows_the_certificate_that_is_required(
+    kind: type[Mta], tmp_path: Path, certificate: Certificate
+) -> None:
+    """And waits while it is not the right one; then nobody learns who exists either."""
+    known, stranger = (made_in(tmp_path / name) for name in ("known", "stranger"))
+    asked = {"lmtp_client_certificate": "required", "lmtp_ca_path": known.cert_path}
+    with secured(tmp_path, certificate, **asked) as server:
+        with kind(server.port, "client", shown=known) as mta:
+            assert b" with LMTPS " in delivered(server, mta)
+        assert "client_cert=localhost" in server.log
+        with kind(server.port, "client", shown=stranger) as mta, mta.client() as client:
+            replies = offer(client, [ALICE])
+            if replies[0].code == 250:
+                mta.finish(client, MESSAGE)
+                mta.wait_until_deferred()
+            else:
+                assert 400 <= replies[0].code < 500
+        assert len(server.messages(ALICE)) == 1
+        assert server.messages(SENDER) == []
+
+
+def made_in(folder: Path) -> Certificate:
+    folder.mkdir()
+    return make_certificate(folder)
 
 
 @mtas("starttls")

@@ -56,6 +56,14 @@ RUN_BY = {
         "tests/server/test_control.py",
         '"--flush"',
     ),
+    "lmtpd doctor --config /etc/lmtpd/lmtpd.conf": (
+        "tests/support/doctor.py",
+        '"lmtpd.py", "doctor"',
+    ),
+    "lmtpd doctor --send alice@example.org --config /etc/lmtpd/lmtpd.conf": (
+        "tests/server/test_doctor_send.py",
+        '"--send", ALICE',
+    ),
     "lmtpd.py reload --config /etc/lmtpd/lmtpd.conf": (
         "tests/server/test_reload.py",
         'lmtpd("reload", "--config", self.file',

@@ -1,13 +1,13 @@
 """The Debian package on a Debian that has never seen it: installed, upgraded, removed, purged.
 
-There is no systemd in such a root: the server is started by the line of the unit, as its user.
+No systemd runs here: the server is started by the line of the unit, as its user, or by the script
+for SysV init. Where systemd runs it is test_systemd.py's.
 """
 
 from __future__ import annotations
 
 import configparser
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,17 +16,14 @@ import pytest
 import lmtpd
 from lmtpd import config
 from tests.support import debian_package
-from tests.support.components import lacking, require, require_root
-from tests.support.debian_package import CleanRoot
+from tests.support.components import lacking
 from tests.support.sandbox import NoSandboxError, Sandbox
 from tests.support.server import PROJECT
 
 UNIT = "lib/systemd/system/lmtpd.service"
 CONFIG = "etc/lmtpd/lmtpd.conf"
 STORE = "var/lib/lmtpd/maildirs"
-
-# What the package needs of others: what `Depends` says, for nothing else is put into the root.
-NEEDED = ["adduser", "python3", "python3.11", "libc6", "libgcc-s1", "libstdc++6"]
+LOG = "var/log/lmtpd.log"
 
 DELIVER = """
 import smtplib, sys
@@ -34,42 +31,18 @@ with smtplib.LMTP("127.0.0.1", 11200) as client:
     client.sendmail("bob@example.net", [sys.argv[1]], f"Subject: {sys.argv[2]}\\r\\n\\r\\n")
 """
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, CleanRoot]]:
-    """The package, and the root to install it in; both come into being at the same time."""
-    require_root("a root file system is made by root only")
-    require("clean-root")
-    require("debian")
-    root = CleanRoot(tmp_path_factory.mktemp("root"))
-    try:
-        root.begin(NEEDED)
-        yield debian_package.build(tmp_path_factory.mktemp("debian")), root
-    finally:
-        root.end()
+STATUS = "127.0.0.1:11280"
+FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 
 
 @pytest.fixture
-def package(made: tuple[Path, CleanRoot]) -> Path:
-    """The .deb file."""
-    return made[0]
-
-
-@pytest.fixture
-def machine(made: tuple[Path, CleanRoot]) -> Iterator[Sandbox]:
+def machine(clean_root: Path) -> Iterator[Sandbox]:
     """A machine where nothing of it is installed."""
     try:
-        with Sandbox(base=made[1].path()) as sandbox:
+        with Sandbox(base=clean_root) as sandbox:
             yield sandbox
     except NoSandboxError as error:
         lacking(str(error))
-
-
-def install(machine: Sandbox, package: Path) -> str:
-    """As unattended-upgrades has it done, with no one to answer; all that dpkg said."""
-    shutil.copy(package, machine.path("root/lmtpd.deb"))
-    unasked = ("--force-confdef", "--force-confold")
-    return machine.run("dpkg", *unasked, "--install", "/root/lmtpd.deb")
 
 
 def unit(machine: Sandbox) -> configparser.SectionProxy:
@@ -89,6 +62,11 @@ def start(machine: Sandbox) -> None:
         *("--chuid", f"{service['User']}:{service['Group']}"),
         *("--startas", program, "--", *arguments),
     )
+    listens(machine)
+
+
+def listens(machine: Sandbox) -> None:
+    """Wait until it does."""
     look = "until python3 -c 'import smtplib; smtplib.LMTP(\"127.0.0.1\", 11200)' 2>/dev/null"
     machine.run("timeout", "30", "sh", "-c", f"{look}; do sleep 0.1; done")
 
@@ -120,7 +98,7 @@ def test_its_version_is_that_of_the_project(package: Path) -> None:
 
 def test_it_depends_on_no_more_than_the_clean_root_has(package: Path) -> None:
     depends = debian_package.field(package, "Depends")
-    assert {one.split()[0] for one in depends.split(", ")} == set(NEEDED)
+    assert {one.split()[0] for one in depends.split(", ")} == set(debian_package.DEPENDS)
 
 
 def test_its_configuration_is_sound_and_keeps_to_loopback(tmp_path: Path) -> None:
@@ -141,9 +119,9 @@ def test_each_suggestion_in_its_configuration_is_a_setting() -> None:
     assert set(suggested) <= {row.key for row in config.Config.settings()}
 
 
-def test_a_life(machine: Sandbox, package: Path) -> None:
+def test_a_life(machine: Sandbox, package: Path, newer: Path) -> None:
     """Installed, it delivers; upgraded, with mail and configuration kept; removed, and purged."""
-    install(machine, package)
+    debian_package.install(machine, package)
     service = unit(machine)
     owner = service["User"]
     assert machine.run("lmtpd", "--version") == f"lmtpd {lmtpd.__version__}\n"
@@ -159,13 +137,15 @@ def test_a_life(machine: Sandbox, package: Path) -> None:
     deliver(machine, "before")
     assert subjects(machine, "example.org/alice") == ["before"]
 
-    ours = machine.read(CONFIG) + "lmtp-max-message-size = 1M\n"
+    ours = machine.read(CONFIG) + "lmtp-max-message-size = 1M\n" + f"lmtp-status-addr = {STATUS}\n"
     machine.write(CONFIG, ours)
-    newer = debian_package.changed(package, f"{lmtpd.__version__}+1", CONFIG, "# New.\n")
     stop(machine)
-    install(machine, newer)
+    debian_package.install(machine, newer)
     start(machine)
     deliver(machine, "after")
+    seen = f"until lmtpd top --once {' '.join(named)}; do sleep 0.1; done"
+    assert "Workers" in machine.run("timeout", "30", "sh", "-c", seen)
+    assert "lmtpd_build_info" in machine.run("python3", "-c", FETCH, f"http://{STATUS}/metrics")
     assert machine.read(CONFIG) == ours
     assert machine.read(f"{CONFIG}.dpkg-dist").endswith("# New.\n")
     assert subjects(machine, "example.org/alice") == ["after", "before"]
@@ -183,7 +163,54 @@ def test_a_life(machine: Sandbox, package: Path) -> None:
     assert f"\n{owner}:" in machine.read("etc/passwd")
 
 
+def test_a_life_under_sysv(machine: Sandbox, package: Path, newer: Path) -> None:
+    """Installed, it runs; `service` has it in hand; upgraded, it runs anew; removed, it is gone."""
+    # Without an init system packages start nothing, unless they are told that they may.
+    machine.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n")
+    machine.path("usr/sbin/policy-rc.d").chmod(0o755)
+    debian_package.install(machine, package)
+    listens(machine)
+    assert machine.run("service", "lmtpd", "status") == "lmtpd runs\n"
+    owner = unit(machine)["User"]
+    add = ("lmtpd", "mailbox", "add", "alice@example.org", "--config", f"/{CONFIG}")
+    machine.run("runuser", "-u", owner, "--", *add)
+    deliver(machine, "installed")
+    first = machine.read("run/lmtpd.pid")
+    assert machine.path(f"proc/{first.strip()}").owner() != "root"
+
+    machine.run("service", "lmtpd", "reload")
+    assert machine.read("run/lmtpd.pid") == first
+    deliver(machine, "reloaded")
+
+    machine.run("service", "lmtpd", "restart")
+    listens(machine)
+    second = machine.read("run/lmtpd.pid")
+    assert second not in ("", first)
+    deliver(machine, "restarted")
+
+    machine.run("service", "lmtpd", "stop")
+    with pytest.raises(RuntimeError, match=r": 3\nlmtpd does not run"):
+        machine.run("service", "lmtpd", "status")
+    machine.run("service", "lmtpd", "start")
+    debian_package.install(machine, newer)
+    listens(machine)
+    deliver(machine, "upgraded")
+    assert subjects(machine, "example.org/alice") == [
+        "installed",
+        "reloaded",
+        "restarted",
+        "upgraded",
+    ]
+    assert machine.read(LOG).count(" delivered ") == 4
+
+    machine.run("dpkg", "--remove", "lmtpd")
+    assert not machine.path("run/lmtpd.pid").exists()
+    machine.run("dpkg", "--purge", "lmtpd")
+    for gone in LOG, "etc/init.d/lmtpd", "etc/logrotate.d/lmtpd":
+        assert not machine.path(gone).exists()
+
+
 def test_an_empty_store_goes_with_it(machine: Sandbox, package: Path) -> None:
-    install(machine, package)
+    debian_package.install(machine, package)
     machine.run("dpkg", "--purge", "lmtpd")
     assert not machine.path("var/lib/lmtpd").exists()

@@ -82,6 +82,10 @@ class Init:
         with smtplib.LMTP(LOOPBACK, self.port) as client:
             client.sendmail("", ["alice@example.org"], f"Subject: {subject}\r\n\r\n")
 
+    def offers(self, extension: str) -> bool:
+        with smtplib.LMTP(LOOPBACK, self.port) as client:
+            return extension in client.ehlo()[1].decode()
+
     def pid(self) -> int:
         return int(self._machine.read(self._pid_file))
 
@@ -150,6 +154,24 @@ def test_a_fault_in_the_configuration_is_told_and_ends_nothing(init: Init) -> No
     init("stop")
     assert "lmtp-frobnicate" in init.refuses("start")
     assert not accepts(init.port)
+
+
+def test_a_reload_takes_what_the_file_says_now(init: Init) -> None:
+    """By the process that runs; a faulty file is told and changes nothing."""
+    init("start")
+    init.deliver("before")
+    first = init.pid()
+    init.configure("lmtp-max-message-size = 1M")
+    init("reload")
+    wait_for(lambda: init.offers("SIZE 1048576"), _SOON_S, "what the file says now")
+    init.configure("lmtp-frobnicate = yes")
+    assert "lmtp-frobnicate" in init.refuses("reload")
+    init.deliver("after")
+    assert init.pid() == first
+    # Those of before may take a connection until all of the new ones are there.
+    wait_for(lambda: all(init.offers("SIZE 1048576") for _ in range(5)), _SOON_S, "no other worker")
+    init("stop")
+    init.refuses("reload")
 
 
 def test_one_that_was_killed_is_started_again(init: Init, machine: Sandbox, kind: str) -> None:

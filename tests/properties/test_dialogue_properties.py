@@ -1,25 +1,25 @@
 """Any bytes in any cut give the same, legal replies, and no octet of a message is ever a command.
 
-A tiny driver answers every event in one fixed way: all that is asked for is granted, every message
-is delivered. Scripts are made of lines that clients send, of lines that attackers send, of texts
-and of chunks, in any order; pure noise is tried too.
+All that is asked for is granted, every message is delivered, and each step is compared with a model
+of LMTP (tests/support/watched.py). Scripts are made of lines that clients send, of lines that
+attackers send, of texts and of chunks, in any order; pure noise is tried too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lmtpd.protocol import events, replies
-from lmtpd.protocol.dialogue import NEED_DATA, Dialogue
 from lmtpd.protocol.events import Chunk, Data, EndOfChunk, EndOfData, Event, Gone, Refused, StartTls
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
 from lmtpd.protocol.reply import Reply
-from tests.support.usual_replies import USUAL_REPLIES
+from tests.support.conversation import HANDSHAKE, cut
+from tests.support.watched import WatchedConversation, converse
 
 LIMITS = Limits(message_octets=60, recipients=3, line_octets=80)
 ROOMY = Limits(message_octets=100_000)
@@ -30,85 +30,6 @@ REPLY_LINES = re.compile(
     rb"(?:[2-5][0-9]{2}-(?:[245]\.\d+\.\d+ )?[^\r\n]*\r\n)*"
     rb"[2-5][0-9]{2} (?:[245]\.\d+\.\d+ )?[^\r\n]*\r\n"
 )
-
-
-def answer(event: Event) -> Reply:
-    match event:
-        case Refused(reply):
-            return reply
-        case EndOfData(is_too_large=True):
-            return replies.TOO_LARGE
-        case EndOfData(has_lost_chunk=has_lost):
-            return replies.CHUNK_LOST if has_lost else replies.DELIVERED
-    return USUAL_REPLIES[type(event)]
-
-
-class Conversation:
-    """A dialogue, what it gave and what it said."""
-
-    def __init__(self, limits: Limits, extensions: Extensions) -> None:
-        self.dialogue = Dialogue(limits, extensions)
-        self.dialogue.send(replies.GREETING)
-        self.events: list[Event] = []
-        self.said: list[bytes] = []
-
-    def hear(self, octets: bytes) -> None:
-        """Take octets and answer all that they say."""
-        if not self.dialogue.is_open:
-            return
-        self.dialogue.receive(octets)
-        while self.dialogue.is_open:
-            event = self.dialogue.next_event()
-            if event is NEED_DATA:
-                return
-            self.events.append(event)
-            if isinstance(event, Gone):
-                return
-            self._answer(event)
-
-    def _answer(self, event: Event) -> None:
-        assert (self.dialogue.owed == 0) is isinstance(event, Chunk)
-        while self.dialogue.owed:
-            self.said.append(self.dialogue.send(answer(event)))
-        if isinstance(event, StartTls):
-            self.dialogue.tls_started()
-
-
-def converse(pieces: Iterable[bytes], limits: Limits, extensions: Extensions) -> Conversation:
-    conversation = Conversation(limits, extensions)
-    for piece in pieces:
-        if piece:
-            conversation.hear(piece)
-    conversation.hear(b"")
-    return conversation
-
-
-def cut(octets: bytes, sizes: list[int]) -> Iterator[bytes]:
-    """Pieces of these sizes, then what is left."""
-    for size in sizes:
-        yield octets[:size]
-        octets = octets[size:]
-    yield octets
-
-
-def essence(heard: list[Event]) -> list[Event]:
-    """The events with the pieces of each text joined.
-
-    A text that is too large, lacks a chunk or never ended is left out: how much of it is given
-    depends on when it came, and nothing of it is delivered.
-    """
-    joined: list[Event] = []
-    text: list[bytes] = []
-    for event in heard:
-        if isinstance(event, Chunk):
-            text.append(event.data)
-            continue
-        is_whole = isinstance(event, EndOfChunk) or event == EndOfData()
-        if text and is_whole:
-            joined.append(Chunk(b"".join(text)))
-        text.clear()
-        joined.append(event)
-    return joined
 
 
 # What clients say.
@@ -132,6 +53,7 @@ VALID = st.sampled_from(
         b"STARTTLS",
     ]
 )
+SECURED = st.just(b"STARTTLS\r\nRSET\r\n" + HANDSHAKE)
 HOSTILE = st.one_of(
     st.sampled_from(
         [
@@ -179,21 +101,26 @@ def chunk(content: bytes, is_last: bool, lie: int = 0) -> bytes:
 OPENING = st.just(b"LHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\n")
 TEXT = CONTENT.map(lambda content: b"DATA\r\n" + stuffed(content) + b"\r\n.\r\n")
 CHUNK = st.builds(chunk, CONTENT, st.booleans(), st.sampled_from([0, 0, 0, -1, 3, 10**15]))
-SCRIPT = st.lists(st.one_of(LINE, OPENING, TEXT, CHUNK, WRONG_LINE), max_size=12).map(b"".join)
+SCRIPT = st.lists(st.one_of(LINE, OPENING, TEXT, CHUNK, WRONG_LINE, SECURED), max_size=12).map(
+    b"".join
+)
 SIZES = st.lists(st.integers(1, 40), max_size=30)
 NOISE = st.binary(max_size=300) | st.text("LHOMAIRCPTDBQU \r\n.:<>@", max_size=300).map(str.encode)
 
 
-@given(SCRIPT | NOISE, SIZES)
+@given(SCRIPT | NOISE, SIZES, st.sampled_from([IN_CLEAR, WITH_TLS]), st.booleans())
 @settings(max_examples=350)
-@example(b"a" * 79 + b"\r\nNOOP\r\n", [79, 1])
-@example(b"a" * 78 + b"\r\nNOOP\r\n", [79, 1])
-@example(b"a" * 80 + b"BDAT" * 20 + b"\r\nNOOP\r\n", [80, 80])
-@example(b"BDAT" * 40 + b"\r\nNOOP\r\n", [80, 80])
-def test_any_cut_gives_the_same_events_and_replies(octets: bytes, sizes: list[int]) -> None:
-    whole = converse([octets], LIMITS, IN_CLEAR)
-    pieces = converse(cut(octets, sizes), LIMITS, IN_CLEAR)
-    assert essence(pieces.events) == essence(whole.events)
+@example(b"a" * 79 + b"\r\nNOOP\r\n", [79, 1], IN_CLEAR, False)
+@example(b"a" * 78 + b"\r\nNOOP\r\n", [79, 1], IN_CLEAR, False)
+@example(b"a" * 80 + b"BDAT" * 20 + b"\r\nNOOP\r\n", [80, 80], IN_CLEAR, False)
+@example(b"BDAT" * 40 + b"\r\nNOOP\r\n", [80, 80], IN_CLEAR, False)
+@example(b"STARTTLS\r\nNOOP\r\n" + HANDSHAKE + b"RSET\r\n", [12], WITH_TLS, True)
+def test_any_cut_gives_the_same_events_and_replies(
+    octets: bytes, sizes: list[int], extensions: Extensions, needs_tls: bool
+) -> None:
+    whole = converse(octets, [], LIMITS, extensions, needs_tls=needs_tls)
+    pieces = converse(octets, sizes, LIMITS, extensions, needs_tls=needs_tls)
+    assert pieces.essence == whole.essence
     assert pieces.said == whole.said
     assert pieces.dialogue.is_open == whole.dialogue.is_open
 
@@ -201,9 +128,9 @@ def test_any_cut_gives_the_same_events_and_replies(octets: bytes, sizes: list[in
 @given(SCRIPT)
 @settings(max_examples=100)
 def test_one_octet_after_the_other_gives_the_same(octets: bytes) -> None:
-    whole = converse([octets], LIMITS, IN_CLEAR)
-    pieces = converse(cut(octets, [1] * len(octets)), LIMITS, IN_CLEAR)
-    assert essence(pieces.events) == essence(whole.events)
+    whole = converse(octets, [], LIMITS, WITH_TLS)
+    pieces = converse(octets, repeat(1), LIMITS, WITH_TLS)
+    assert pieces.essence == whole.essence
     assert pieces.said == whole.said
 
 
@@ -211,11 +138,12 @@ def test_one_octet_after_the_other_gives_the_same(octets: bytes) -> None:
 @settings(max_examples=250)
 def test_any_bytes_get_legal_replies(octets: bytes, sizes: list[int]) -> None:
     """Nothing raises, every debt can be paid, and the end is Gone or a close."""
-    conversation = converse(cut(octets, sizes), LIMITS, WITH_TLS)
+    conversation = converse(octets, sizes, LIMITS, WITH_TLS)
     dialogue = conversation.dialogue
     assert dialogue.owed == 0
-    assert all(REPLY_LINES.fullmatch(said) for said in conversation.said)
-    assert all(len(line) <= 512 for said in conversation.said for line in said.splitlines(True))
+    said = [reply.encode() for reply in conversation.said]
+    assert all(REPLY_LINES.fullmatch(reply) for reply in said)
+    assert all(len(line) <= 512 for reply in said for line in reply.splitlines(True))
     if dialogue.is_open:
         assert conversation.events[-1] == Gone()
     else:
@@ -226,7 +154,7 @@ def test_any_bytes_get_legal_replies(octets: bytes, sizes: list[int]) -> None:
 @settings(max_examples=150)
 def test_a_message_is_within_its_limits(octets: bytes, sizes: list[int]) -> None:
     """No more recipients answered, and no more octets given, than the limits allow."""
-    conversation = converse(cut(octets, sizes), LIMITS, IN_CLEAR)
+    conversation = converse(octets, sizes, LIMITS, IN_CLEAR)
     given_octets = 0
     for event in conversation.events:
         match event:
@@ -245,7 +173,7 @@ def test_a_message_is_within_its_limits(octets: bytes, sizes: list[int]) -> None
 @example([b"a"] * 500)
 @example([b"a" * 49] * 50)
 def test_an_endless_line_does_not_fill_the_memory(pieces: list[bytes]) -> None:
-    conversation = Conversation(LIMITS, IN_CLEAR)
+    conversation = WatchedConversation(LIMITS, IN_CLEAR)
     for piece in pieces:
         conversation.hear(piece)
         assert len(conversation.dialogue._input) <= LIMITS.line_octets
@@ -260,7 +188,7 @@ def test_an_endless_line_does_not_fill_the_memory(pieces: list[bytes]) -> None:
 @settings(max_examples=100)
 def test_a_text_or_a_chunk_is_not_kept(content: bytes, sizes: list[int], is_accepted: bool) -> None:
     """What was received is given away or thrown away at once, the last few octets aside."""
-    conversation = Conversation(LIMITS, IN_CLEAR)
+    conversation = WatchedConversation(LIMITS, IN_CLEAR)
     conversation.hear(b"LHLO c\r\nMAIL FROM:<a@x>\r\n")
     conversation.hear(b"RCPT TO:<b@x>\r\n" if is_accepted else b"RCPT TO:<>\r\n")
     conversation.hear(b"BDAT 99999999999999999999\r\n")
@@ -278,15 +206,15 @@ def test_content_of_data_is_never_an_event(content: bytes, sizes: list[int]) -> 
     lines = content + b"\r\n"
     opening = b"LHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n"
     octets = opening + stuffed(lines) + b".\r\nHELP\r\n"
-    conversation = converse(cut(octets, sizes), ROOMY, WITH_TLS)
-    assert essence(conversation.events)[4:] == [
+    conversation = converse(octets, sizes, ROOMY, WITH_TLS)
+    assert conversation.essence[4:] == [
         Data(),
         Chunk(lines),
         EndOfData(),
         events.Help(),
         Gone(),
     ]
-    assert conversation.said[5:7] == [replies.DELIVERED.encode()] * 2
+    assert conversation.said[5:7] == [replies.DELIVERED] * 2
 
 
 @given(st.lists(CONTENT, min_size=1, max_size=4), SIZES)
@@ -299,8 +227,8 @@ def test_content_of_chunks_is_never_an_event(contents: list[bytes], sizes: list[
         octets += chunk(content, is_last)
         expected += [Chunk(content)] if content else []
         expected.append(EndOfData() if is_last else EndOfChunk())
-    conversation = converse(cut(octets + b"HELP\r\n", sizes), ROOMY, WITH_TLS)
-    assert essence(conversation.events)[3:] == [*expected, events.Help(), Gone()]
+    conversation = converse(octets + b"HELP\r\n", sizes, ROOMY, WITH_TLS)
+    assert conversation.essence[3:] == [*expected, events.Help(), Gone()]
 
 
 @given(
@@ -321,7 +249,7 @@ def test_content_of_refused_chunks_is_never_an_event(
 ) -> None:
     before, bdat, reply = refused
     octets = before + bdat % len(content) + content + b"HELP\r\n"
-    conversation = converse(cut(octets, sizes), ROOMY, WITH_TLS)
+    conversation = converse(octets, sizes, ROOMY, WITH_TLS)
     assert conversation.events[before.count(b"\r\n") :] == [Refused(reply), events.Help(), Gone()]
 
 
@@ -331,7 +259,7 @@ def test_content_beyond_the_limit_is_never_an_event(content: bytes, sizes: list[
     lines = b"x" * LIMITS.message_octets + content + b"\r\n"
     opening = b"LHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n"
     octets = opening + stuffed(lines) + b".\r\nHELP\r\n"
-    conversation = converse(cut(octets, sizes), LIMITS, WITH_TLS)
+    conversation = converse(octets, sizes, LIMITS, WITH_TLS)
     heard = [event for event in conversation.events[4:] if not isinstance(event, Chunk)]
     assert heard == [EndOfData(is_too_large=True), events.Help(), Gone()]
 
@@ -339,5 +267,6 @@ def test_content_beyond_the_limit_is_never_an_event(content: bytes, sizes: list[
 @given(SCRIPT | NOISE)
 @settings(max_examples=120)
 def test_what_was_said_in_clear_behind_starttls_is_never_an_event(octets: bytes) -> None:
-    conversation = converse([b"STARTTLS\r\n" + octets], LIMITS, WITH_TLS)
+    in_clear = b"STARTTLS\r\n" + octets.replace(HANDSHAKE, b"")
+    conversation = converse(in_clear, [], LIMITS, WITH_TLS)
     assert conversation.events == [StartTls(), Gone()]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Certificate
+from tests.support.processes import free_port
 from tests.support.server import Server
 
 
@@ -30,6 +31,14 @@ def tls_server(tmp_path: Path, certificate: Certificate) -> Iterator[Server]:
     """The same with TLS from the first octet, and nothing in clear."""
     with Server(tmp_path, **tls_settings(certificate), lmtp_tls_only=True) as running:
         yield running
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> tuple[object, ...]:
+    """The settings of a store where nobody serves."""
+    root = tmp_path / "maildirs"
+    root.mkdir()
+    return "--lmtp-port", free_port(), "--lmtp-maildir-root", root
 
 
 def tls_settings(certificate: Certificate) -> dict[str, object]:

@@ -132,6 +132,27 @@ def test_a_neighbour_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
             os.kill(hanging, signal.SIGCONT)
 
 
+def test_a_worker_that_hangs_for_good_is_replaced(tmp_path: Path) -> None:
+    """By a hook that blocks in C and does not say so."""
+    hooks = "tests.support.slow_hooks:Hanging;maildirs"
+    settings = {"lmtp_workers": 2, "lmtp_worker_patience": 4, "lmtp_recipient_hooks": hooks}
+    with Server(tmp_path, **settings) as server:
+        server.mailbox("alice@example.org")
+        wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "two workers")
+        before = server.workers()
+        with Client.tcp(server.port) as client:
+            assert client.reply().code == 220
+            for line in "LHLO client.example", "MAIL FROM:<>":
+                assert client.command(line).code == 250
+            with pytest.raises(ConnectionError):
+                client.command("RCPT TO:<bob@hanging.example>")
+        wait_for(lambda: server.log.count("worker-started") == 3, _SOON_S, "its successor")
+        assert server.log.count("worker-hangs") == 1
+        assert len({*server.workers()} & {*before}) == 1
+        with Client.tcp(server.port) as client:
+            assert client.reply().code == 220
+
+
 def test_a_worker_that_died_has_no_connections(tmp_path: Path) -> None:
     """Its number is not held against its neighbour, and its successor begins with none."""
     with Server(tmp_path, lmtp_workers=2) as server, ExitStack() as connected:

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +19,11 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from lmtpd.status.process import KEEP_SECONDS
+from lmtpd.status.trial import PATIENCE_SECONDS
 from tests.support.certificates import Certificate
+from tests.support.client import Client
+from tests.support.components import require
 from tests.support.processes import accepts, free_port
 from tests.support.server import Server
 from tests.support.strict_load import Connection, message
@@ -51,7 +57,10 @@ class Status:
 
     def workers(self) -> list[int]:
         """The process ids of those that deliver."""
-        return [one["pid"] for one in self.told()["workers"]]
+        return [one["pid"] for one in self.told()["workers"] if one["standing"] == "working"]
+
+    def standings(self) -> list[str]:
+        return [one["standing"] for one in self.told()["workers"]]
 
     def metric(self, sample: str, **labels: str) -> float:
         """The sum of the samples of this name with these labels."""
@@ -131,6 +140,29 @@ def test_metrics_in_both_forms_can_be_read(tmp_path: Path, certificate: Certific
         assert expiry.value > 1e9
 
 
+def test_promtool_finds_nothing_to_lint(tmp_path: Path, certificate: Certificate) -> None:
+    require("prometheus")
+    tls = {"lmtp_cert_path": certificate.cert_path, "lmtp_key_path": certificate.key_path}
+    with serving(tmp_path, **tls) as (server, status):
+        deliver(server, 1, ALICE)
+        deliver(server, 2, "nobody@example.org")
+        wait_for(
+            lambda: status.metric("lmtpd_recipients_total", outcome="refused") == 1,
+            _SOON_S,
+            "the refusal",
+        )
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"],
+            input=status.get("/metrics")[1],
+            capture_output=True,
+            text=True,
+            timeout=_SOON_S,
+            check=False,
+        )
+        assert checked.stdout + checked.stderr == ""
+        assert checked.returncode == 0
+
+
 def test_health_is_that_of_the_workers(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, status):
         assert status.get("/healthz") == (200, "alive\n")
@@ -144,6 +176,91 @@ def test_health_is_that_of_the_workers(tmp_path: Path) -> None:
             for pid in workers:
                 os.kill(pid, signal.SIGCONT)
         wait_for(lambda: status.get("/healthz")[0] == 200, _SOON_S, "good health")
+
+
+def test_one_worker_of_two_that_is_silent_is_told(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, status):
+        pid = status.workers()[1]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: status.standings() == ["working", "silent"], _SOON_S, "silence")
+            told = status.told()
+            assert told["is_ready"]
+            (trouble,) = told["troubles"]
+            assert trouble.startswith(f"worker 1 (process {pid}) has told nothing for ")
+            assert status.metric("lmtpd_workers", state="silent") == 1
+            assert status.metric("lmtpd_workers", state="working") == 1
+            assert status.metric("lmtpd_workers_wanted") == 2
+            assert status.get("/healthz")[0] == 200
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: status.standings() == ["working"] * 2, _SOON_S, "its voice")
+        assert status.told()["troubles"] == []
+
+
+def test_a_worker_that_dies_again_and_again_is_missed(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, status):
+        first, second = status.workers()
+        (teller,) = {*server.workers()} - {first, second}
+
+        def is_missed() -> bool:
+            for pid in {*server.workers()} - {first, teller}:
+                os.kill(pid, signal.SIGKILL)
+            return status.standings() == ["working", "missing"]
+
+        wait_for(is_missed, _SOON_S, "it to be missed")
+        assert status.told()["workers"][1]["pid"] == second
+        (trouble,) = status.told()["troubles"]
+        assert trouble.startswith("worker 1 is missing for ")
+        wait_for(lambda: status.standings() == ["working"] * 2, 3 * _SOON_S, "one that lives")
+
+
+def test_a_disk_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
+    hangs = tmp_path / "hangs"
+    program = ("-m", "tests.support.hanging", "free", str(tmp_path / "maildirs"), str(hangs))
+    with serving(tmp_path, program=program) as (_, status), ThreadPoolExecutor(8) as pool:
+        assert status.told()["disk"]
+        hangs.touch()
+        try:
+            wait_for(lambda: status.told()["disk"] is None, _SOON_S, "no figure of the disk")
+            begun = time.monotonic()
+            every = [*pool.map(lambda _: status.told(), range(8))]
+            assert time.monotonic() - begun < PATIENCE_SECONDS, "who comes late does not wait again"
+            assert {one["not_ready"][0][:34] for one in every} == {
+                "the mail store does not answer for"
+            }
+            assert status.metric("lmtpd_store_free_bytes") == -1
+            assert status.metric("lmtpd_workers_wanted") == 2
+        finally:
+            hangs.unlink()
+        wait_for(lambda: status.told()["disk"], _SOON_S, "the disk")
+        wait_for(lambda: status.get("/readyz")[0] == 200, _SOON_S, "readiness")
+
+
+def test_behind_a_reload_the_old_worker_drains_beside_the_new_one(tmp_path: Path) -> None:
+    with serving(tmp_path, lmtp_workers=1) as (server, status):
+        deliver(server, 1, ALICE)
+        delivered = {"sample": "lmtpd_recipients_total", "outcome": "delivered"}
+        wait_for(lambda: status.metric(**delivered) == 1, _SOON_S, "a delivery")
+        (old,) = status.workers()
+        client = Client.tcp(server.port)
+        assert client.reply().code == 220
+        for line in ("LHLO client.example", "MAIL FROM:<>", f"RCPT TO:<{ALICE}>"):
+            assert client.command(line).code == 250
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for(lambda: status.standings() == ["working", "draining"], _SOON_S, "both")
+        assert [one["pid"] for one in status.told()["workers"]][1] == old
+        assert status.told()["troubles"] == []
+        assert status.metric("lmtpd_connections") == 1
+        assert status.metric("lmtpd_workers", state="draining") == 1
+        assert status.metric(**delivered) == 1
+        assert client.command("DATA").code == 354
+        client.send(b"\r\n.\r\n")
+        assert client.reply().code == 250
+        client.close()
+        wait_for(lambda: status.standings() == ["working"], _SOON_S, "the end of the old one")
+        assert status.metric(**delivered) == 2, "its last words were heard"
+        assert sum(slot["delivered"] for slot in status.told()["slots"]) == 2
 
 
 def test_readiness_is_tried_on_the_disk(tmp_path: Path) -> None:
@@ -218,6 +335,35 @@ def test_the_process_that_tells_is_replaced_and_no_mail_waits_for_it(tmp_path: P
             _SOON_S,
             "what was done meanwhile",
         )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_its_successor_knows_what_it_knew(number: signal.Signals, tmp_path: Path) -> None:
+    with serving(tmp_path, lmtp_workers=1) as (server, status):
+        deliver(server, 1, ALICE)
+        deliver(server, 2, "nobody@example.org")
+        delivered = {"sample": "lmtpd_recipients_total", "outcome": "delivered"}
+        wait_for(lambda: len(status.told()["last"]) == 2, _SOON_S, "both to be told")
+        (worker,) = status.workers()
+        (pid,) = {*server.workers()} - {worker}
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: status.workers() not in ([], [worker]), _SOON_S, "another worker")
+        before = status.told()
+        if number == signal.SIGKILL:
+            due = before["now"] + 2 * KEEP_SECONDS
+            wait_for(lambda: status.told()["now"] > due, _SOON_S, "it to be kept")
+        os.kill(pid, number)
+        wait_for(lambda: f"name=status pid={pid}" in server.log, _SOON_S, "its end")
+        wait_for(lambda: accepts(status.port), _SOON_S, "its successor")
+        assert status.metric(**delivered) == 1, "of a worker that has ended"
+        after = status.told()
+        assert after["last"] == before["last"]
+        assert after["started"] == before["started"]
+        assert after["most_refused"] == before["most_refused"]
+        assert sum(slot["delivered"] for slot in after["slots"]) == 1
+        deliver(server, 3, ALICE)
+        wait_for(lambda: status.metric(**delivered) == 2, _SOON_S, "the next delivery")
+        assert sum(slot["delivered"] for slot in status.told()["slots"]) == 2
 
 
 def test_it_ends_with_the_server_even_if_that_is_killed(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ class Watched:
     def __init__(self, folder: Path, browser: Browser, **settings: object) -> None:
         self.port = free_port()
         address = f"127.0.0.1:{self.port}"
-        self.server = Server(folder, lmtp_status_addr=address, lmtp_workers=1, **settings)
+        settings = {"lmtp_workers": 1, **settings}
+        self.server = Server(folder, lmtp_status_addr=address, **settings)
         self.server.mailbox(ALICE)
         self.browser = browser
 
@@ -172,10 +173,35 @@ def test_workers_that_are_silent_are_told(watched: Watched) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
         watched.says("no worker has told anything of itself lately", "#troubles")
-        watched.says("No worker does its work.")
+        watched.says("! is silent", "#workers")
+        watched.says("0 of 1 work", "#workers-title")
     finally:
         os.kill(pid, signal.SIGCONT)
     watched.says("All is well", "#verdict")
+
+
+def test_a_worker_that_is_missing_is_told(tmp_path: Path, browser: Browser) -> None:
+    one = Watched(tmp_path, browser, lmtp_workers=2)
+    one.start()
+    try:
+        one.open()
+        one.says("2 of 2 work", "#workers-title")
+        first, *others = one.server.workers()
+        teller = next(pid for pid in others if str(pid) not in browser.text("#workers"))
+
+        def is_missed() -> bool:
+            for pid in {*one.server.workers()} - {first, teller}:
+                os.kill(pid, signal.SIGKILL)
+            return "is missing" in browser.text("#workers")
+
+        wait_for(is_missed, _SOON_S, "it to be missed")
+        one.says("Mail is delivered, but look at this", "#verdict")
+        one.says("worker 1 is missing for ", "#troubles")
+        browser.picture(tmp_path / "missing.png")
+        one.says("2 of 2 work", "#workers-title")
+    finally:
+        browser.open("about:blank")
+        one.server.stop()
 
 
 def test_certificates_are_shown(tmp_path: Path, browser: Browser, certificate: Certificate) -> None:

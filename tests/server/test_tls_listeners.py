@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import statistics
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.server.conftest import tls_settings
 from tests.support.certificates import Certificate, make_certificate
@@ -72,9 +75,35 @@ def test_the_name_chooses_and_a_renewed_pair_is_taken(tmp_path: Path) -> None:
             first.key_path.write_bytes(good)
             made = make_certificate(first.cert_path.parent)
             wait_for(lambda: shown(server.port) == made.der, _SOON_S, "the new pair")
-            wait_for(lambda: "certificate-loaded" in server.log, _SOON_S, "the line")
+            wait_for(lambda: len(loaded(server)) == 3, _SOON_S, "the line")
             deliver(open_since_before)
         assert len(server.messages(ALICE)) == 1
+
+
+def test_each_pair_is_told_once_however_many_workers_have_it(tmp_path: Path) -> None:
+    names = ["mx.example.org", "mail.example.org"]
+    first = make_certificate(folder(tmp_path, "a"), names, ends=90)
+    second = make_certificate(folder(tmp_path, "b"), ["b.example"], ends=30)
+    settings = {
+        "lmtp_cert_path": f"{first.cert_path};{second.cert_path}",
+        "lmtp_key_path": f"{first.key_path};{second.key_path}",
+        "lmtp_workers": 3,
+    }
+    with Server(tmp_path, **settings) as server:
+        wait_for(lambda: server.log.count(" worker-started ") == 3, _SOON_S, "all workers")
+        wait_for(lambda: len(loaded(server)) == 2, _SOON_S, "the lines")
+    ends = [
+        x509.load_der_x509_certificate(made.der).not_valid_after_utc for made in (first, second)
+    ]
+    assert loaded(server) == [
+        f"file={first.cert_path} names={','.join(names)} not_after={ends[0]:%Y-%m-%dT%H:%M:%SZ}",
+        f"file={second.cert_path} names=b.example not_after={ends[1]:%Y-%m-%dT%H:%M:%SZ}",
+    ]
+
+
+def loaded(server: Server) -> list[str]:
+    """What the server has said of the pairs that it uses."""
+    return re.findall(r" certificate-loaded (.*)", server.log)
 
 
 def test_a_name_that_is_none_costs_one_handshake(tmp_path: Path) -> None:
@@ -106,6 +135,19 @@ def test_what_is_older_than_tls_1_2_is_refused(tls_server: Server) -> None:
     assert "Cipher is (NONE)" in _s_client(tls_server.port, "-tls1_1", *old)
     assert "Cipher is (NONE)" in _s_client(tls_server.port, "-tls1_2", "-cipher", "AES128-SHA")
     assert "Cipher is ECDHE" in _s_client(tls_server.port, "-tls1_2")
+
+
+def test_a_client_cannot_have_the_handshake_again(tls_server: Server) -> None:
+    """Each would cost the server far more than the client (CVE-2011-1473)."""
+    require("openssl")
+    command = ["openssl", "s_client", "-connect", f"{LOOPBACK}:{tls_server.port}", "-tls1_2"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT) as client:
+        assert client.stdout
+        assert any(line.startswith(b"220 ") for line in client.stdout)
+        said, _ = client.communicate(b"R\n", timeout=_SOON_S)
+    assert b"RENEGOTIATING" in said
+    assert b"no renegotiation" in said
 
 
 class Clients:
@@ -228,27 +270,41 @@ def test_an_octet_now_and_then_does_not_prolong_a_handshake(
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["silent", "partial"])
+@pytest.mark.parametrize("is_starttls", [False, True], ids=["at once", "starttls"])
 def test_stalled_handshakes_cost_nobody_else_anything(
-    said: bytes, tls_server: Server, certificate: Certificate
+    is_starttls: bool, said: bytes, tmp_path: Path, certificate: Certificate
 ) -> None:
-    tls_server.mailbox(ALICE)
+    settings = tls_settings(certificate) | {"lmtp_tls_only": not is_starttls}
+    with Server(tmp_path, **settings) as server, ExitStack() as stack:
+        server.mailbox(ALICE)
 
-    def median_seconds() -> float:
-        took = []
-        for _ in range(15):
-            begun = time.monotonic()
-            with Client.tcp(tls_server.port, certificate.client_context()) as client:
-                assert client.reply().code == 220
-                deliver(client)
-            took.append(time.monotonic() - begun)
-        return statistics.median(took)
+        def median_seconds() -> float:
+            took = []
+            for _ in range(15):
+                begun = time.monotonic()
+                with _under_tls(server.port, certificate, is_starttls) as client:
+                    deliver(client)
+                took.append(time.monotonic() - begun)
+            return statistics.median(took)
 
-    alone = median_seconds()
-    stalled = [socket.create_connection((LOOPBACK, tls_server.port)) for _ in range(_STALLED)]
-    try:
-        for one in stalled:
-            one.sendall(said)
+        alone = median_seconds()
+        for _ in range(_STALLED):
+            stalled = stack.enter_context(Client.tcp(server.port))
+            if is_starttls:
+                assert stalled.reply().code == 220
+                assert stalled.command("STARTTLS").code == 220
+            stalled.send(said)
         assert median_seconds() < 3 * alone + 0.2
-    finally:
-        for one in stalled:
-            one.close()
+
+
+def _under_tls(port: int, certificate: Certificate, is_starttls: bool) -> Client:
+    """A client that is greeted and has shaken hands."""
+    if not is_starttls:
+        client = Client.tcp(port, certificate.client_context())
+        assert client.reply().code == 220
+        return client
+    client = Client.tcp(port)
+    assert client.reply().code == 220
+    assert client.command("STARTTLS").code == 220
+    client.start_tls(certificate.client_context())
+    return client

@@ -17,11 +17,10 @@ from typing import TypeVar
 
 from tests.support.certificates import Certificate
 from tests.support.components import require
-from tests.support.processes import PROGRAMS_PATH, accepts, free_port, stop
-from tests.support.waiting import wait_for
+from tests.support.processes import PROGRAMS_PATH, accepts, free_port
+from tests.support.program import Program
 
 _START_S = 60.0
-_STOP_S = 30.0
 _SETUP_S = 120.0
 
 _Self = TypeVar("_Self", bound="Daemon")
@@ -43,7 +42,6 @@ class Daemon:
         self.port = free_port()
         self.folder = Path()
         self._certificate = certificate
-        self._process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
         """Write what it needs into `folder`."""
@@ -57,6 +55,7 @@ class Daemon:
         require(self.component)
         # Short, for the paths of unix sockets are bounded.
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.component}-", dir="/tmp"))
+        self._running = Program(f"{self.component} on port {self.port}", self.folder / "output")
         try:
             self.own(self.folder)
             for name in ("cert_path", "key_path"):
@@ -81,10 +80,7 @@ class Daemon:
 
     def die(self) -> None:
         """End in the middle of whatever it does."""
-        process, self._process = self._process, None
-        assert process is not None
-        process.send_signal(self.kill_by)
-        process.wait(_STOP_S)
+        self._running.die(self.kill_by)
 
     def come_back(self) -> None:
         """Start again, on the same port, with the same data."""
@@ -116,25 +112,13 @@ class Daemon:
             shutil.chown(path, self.account, self.account)
 
     def _start(self) -> None:
-        with (self.folder / "output").open("wb") as output:
-            self._process = subprocess.Popen(
-                self._as_account(self.command()),
-                cwd=self.folder,
-                env={"PATH": PROGRAMS_PATH},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        wait_for(self._is_up, _START_S, f"{self.component} on port {self.port}")
-
-    def _is_up(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise RuntimeError(
-                f"{self.component} ended with {self._process.returncode}:\n{self.output}"
-            )
-        return self.is_ready()
+        self._running.start(
+            self._as_account(self.command()),
+            self.is_ready,
+            _START_S,
+            environment={"PATH": PROGRAMS_PATH},
+            folder=self.folder,
+        )
 
     def is_ready(self) -> bool:
         """Whether it serves; to accept connections is enough for most."""
@@ -143,12 +127,10 @@ class Daemon:
     @property
     def output(self) -> str:
         """All that it said so far."""
-        return (self.folder / "output").read_text("utf-8", "replace")
+        return self._running.output
 
     def _end(self) -> None:
         try:
-            if self._process is not None:
-                self._process.send_signal(self.end_by)
-                stop(self._process, _STOP_S)
+            self._running.end(self.end_by)
         finally:
             shutil.rmtree(self.folder)

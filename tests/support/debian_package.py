@@ -12,6 +12,12 @@ from pathlib import Path
 
 from tests.support.checkout import copy_of_project
 from tests.support.processes import PROGRAMS_PATH
+from tests.support.sandbox import Sandbox
+
+# What the package needs of others: what `Depends` says.
+DEPENDS = ("adduser", "python3", "python3.11", "libc6", "libgcc-s1", "libstdc++6")
+# What runs it on most machines.
+SYSTEMD = ("systemd", "dbus")
 
 _PATIENCE_S = 600
 # Debian's interpreter and tools come first: a package is not made of what somebody put before them.
@@ -57,23 +63,33 @@ def changed(package: Path, version: str, file: str, text: str) -> Path:
     return result
 
 
+def install(machine: Sandbox, package: Path) -> None:
+    """As unattended-upgrades has it done, with no one to answer."""
+    shutil.copy(package, machine.path("root/lmtpd.deb"))
+    unasked = ("--force-confdef", "--force-confold")
+    machine.run("dpkg", *unasked, "--install", "/root/lmtpd.deb")
+
+
 class CleanRoot:
-    """A small Debian with what the package depends on; it is made while we do other things."""
+    """A small Debian with what the package depends on, and systemd, which runs in a Booted only.
+
+    It is made while we do other things.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._root = folder / "root"
         self._said = folder / "mmdebstrap"
         self._maker: subprocess.Popen[bytes] | None = None
 
-    def begin(self, needed: list[str]) -> None:
-        """Have it made with these packages, and with what a Sandbox wants of its base."""
+    def begin(self) -> None:
+        """Have it made."""
         sources = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
         files = [str(path) for path in sources if path.suffix in (".list", ".sources")]
         with self._said.open("wb") as output:
             self._maker = subprocess.Popen(
                 [
                     *("mmdebstrap", "--mode=root", "--variant=essential", "--format=directory"),
-                    *("--dpkgopt=force-unsafe-io", f"--include={','.join([*needed, 'mount'])}"),
+                    *("--dpkgopt=force-unsafe-io", f"--include={','.join(DEPENDS + SYSTEMD)}"),
                     *("", str(self._root), *filter(lambda name: Path(name).exists(), files)),
                 ],
                 env={**os.environ, "PATH": PROGRAMS_PATH},

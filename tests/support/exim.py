@@ -48,9 +48,12 @@ class Exim(SandboxedMta):
     """Exim, configured with the lines of docs/mta/exim.md."""
 
     name = "exim"
-    features = frozenset({"verify", "bounce", "starttls", "smtputf8", "pipelining", "chunking"})
+    features = frozenset(
+        {"verify", "bounce", "starttls", "client", "smtputf8", "pipelining", "chunking"}
+    )
     deferral = r" == "
     users = "Debian-exim:x:101:101::/var/spool/exim4:/bin/false\n"
+    key_owner = "Debian-exim"
     groups = "Debian-exim:x:101:\n"
 
     def install(self) -> None:

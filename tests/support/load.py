@@ -264,9 +264,10 @@ class Trigger:
 class Load:
     """Clients that send mail, each on a connection of its own, until they are told to stop.
 
-    `at_each_event` is called on a client's thread after every piece of a message that was sent and
-    every final reply that was written down. A client whose connection is lost makes another one and
-    goes on with the next message. The end of the `with` block stops and joins.
+    `at_start` is called on each client's thread before all else, `at_each_event` after every piece
+    of a message that was sent and every final reply that was written down. A client whose
+    connection is lost makes another one and goes on with the next message. The end of the `with`
+    block stops and joins.
     """
 
     def __init__(
@@ -276,13 +277,14 @@ class Load:
         seed: str,
         connections: int,
         at_each_event: Callable[[], None] = lambda: None,
+        at_start: Callable[[], None] = lambda: None,
     ) -> None:
         self._port = port
         self._record = record
         self._seed = seed
         self._at_each_event = at_each_event
         self._stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(connections)
+        self._pool = ThreadPoolExecutor(connections, initializer=at_start)
         self._clients: list[Future[None]] = []
         self._connections = connections
 

@@ -15,12 +15,10 @@ from typing import Any
 
 from tests.support import components
 from tests.support.namespace import ENVIRONMENT, MountNamespace
-from tests.support.processes import stop
+from tests.support.program import Program
 from tests.support.server import PROJECT
-from tests.support.waiting import wait_for
 
 _START_S = 20.0
-_STOP_S = 20.0
 
 
 class LogDaemon(ABC):
@@ -34,6 +32,7 @@ class LogDaemon(ABC):
         components.require_root("mounts are made by root only")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._running = Program(self.component, folder / "daemon.out")
         self._namespace = MountNamespace()
 
     def __enter__(self) -> LogDaemon:
@@ -58,20 +57,16 @@ class LogDaemon(ABC):
 
     def start(self) -> None:
         """Start it, for the first time or again."""
-        with (self.folder / "daemon.out").open("ab") as output:
-            self._process = subprocess.Popen(
-                [*self.prefix(), *self.command()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=ENVIRONMENT,
-                start_new_session=True,
-            )
-        wait_for(self._namespace.outside(self.socket).exists, _START_S, f"{self.socket}")
+        self._running.start(
+            [*self.prefix(), *self.command()],
+            self._namespace.outside(self.socket).exists,
+            _START_S,
+            environment=ENVIRONMENT,
+        )
 
     def end(self) -> None:
         """End it; what listened does so no more."""
-        stop(self._process, _STOP_S)
+        self._running.end()
         self._namespace.outside(self.socket).unlink(missing_ok=True)
 
     def prefix(self) -> list[str]:

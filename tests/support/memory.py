@@ -102,6 +102,7 @@ class ScriptedTransport:
         self._cut = cut
         self._pieces: Iterator[bytes] = iter(())
         self._heard = b""
+        self.all_heard = b""
         self.is_closed = False
 
     def recv(self, seconds: float) -> bytes:  # noqa: ARG002
@@ -129,6 +130,7 @@ class ScriptedTransport:
     def sendall(self, data: bytes) -> None:
         """Keep what the server says until it is time to compare."""
         self._heard += data
+        self.all_heard += data
 
     def start_tls(self) -> TlsInfo:
         """A handshake that succeeds; what was said in clear behind STARTTLS is gone with it."""
@@ -159,8 +161,9 @@ class ScriptedTransport:
         self._step = next(self._steps, None)
 
 
-def play(script: Script, built: Services, cut: Cut) -> None:
-    """Run a whole connection by the script."""
+def play(script: Script, built: Services, cut: Cut) -> bytes:
+    """Run a whole connection by the script; gives all that the server said."""
     transport = ScriptedTransport(script, cut)
     Session(transport, Peer("127.0.0.1", 4711), built).run()
     assert transport.is_closed
+    return transport.all_heard

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import ClassVar
 
 from tests.components import COMPONENTS, Download
+from tests.support.certificates import Certificate
 from tests.support.client import Client, Reply, stuffed
 from tests.support.components import lacking
 from tests.support.processes import free_port, greets
@@ -68,22 +69,27 @@ class Mta(abc.ABC):
     """One that delivers the mail of example.org to a loopback LMTP port.
 
     `lines` names the block of its page that configures it: `plain`, `unix`, `starttls`, `implicit`,
-    `bridge`.
+    `client`, `bridge`. `shown` is the certificate that it shows with those of `client`.
     `socket_folder` is where the socket `lmtp` of the server lies, which is in /run/lmtpd there.
     """
 
     name: ClassVar[str]
     features: ClassVar[frozenset[str]]
-    """What it can do: verify, bounce, unix, bridge, starttls, implicit, smtputf8, pipelining,
-    chunking."""
+    """What it can do: verify, bounce, unix, bridge, starttls, implicit, client, smtputf8,
+    pipelining, chunking."""
     deferral: ClassVar[str]
     """What its log says when a delivery failed for now: a regular expression."""
 
     def __init__(
-        self, lmtp_port: int, lines: str = "plain", socket_folder: Path | None = None
+        self,
+        lmtp_port: int,
+        lines: str = "plain",
+        socket_folder: Path | None = None,
+        shown: Certificate | None = None,
     ) -> None:
         self.port = free_port()
         self.socket_folder = socket_folder
+        self.shown = shown
         self.lines = page_lines(self.name, lines).replace("11200", str(lmtp_port))
 
     def __enter__(self) -> Mta:
@@ -199,6 +205,8 @@ class SandboxedMta(Mta):
 
     users: ClassVar[str]
     groups: ClassVar[str]
+    key_owner = "root"
+    """Who has to be able to read the key of the certificate that it shows."""
 
     def start(self) -> None:
         if _PLACE in self.lines and PROJECT.is_relative_to("/tmp"):
@@ -211,6 +219,8 @@ class SandboxedMta(Mta):
         try:
             if _PLACE in self.lines:
                 self.machine.run("sh", "-ec", _LMTPD, "sh", _PLACE, *_ORIGINS)
+            if self.shown:
+                self._put(self.shown)
             self.install()
             self.wait_until_up()
         except BaseException:
@@ -219,6 +229,14 @@ class SandboxedMta(Mta):
 
     def end(self) -> None:
         self.machine.__exit__(None, None, None)
+
+    def _put(self, shown: Certificate) -> None:
+        """Where the lines have it, as an administrator would."""
+        for path in (shown.cert_path, shown.key_path):
+            [name] = re.findall(rf"/(etc/\S+/client{path.suffix})\b", self.lines)
+            self.machine.write(name, path.read_text("ascii"))
+            self.machine.run("chown", self.key_owner, f"/{name}")
+            self.machine.run("chmod", "600", f"/{name}")
 
     @abc.abstractmethod
     def install(self) -> None:

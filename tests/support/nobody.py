@@ -35,3 +35,9 @@ def give(server: Server, *addresses: str) -> None:
         server.mailbox(address)
     for path in (server.root, *server.root.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
+
+
+def as_nobody() -> tuple[str, ...]:
+    """A command that becomes nobody."""
+    ids = (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs")
+    return ("setpriv", *ids, "--")

@@ -94,7 +94,7 @@ class Postfix(Mta):
 
     name = "postfix"
     features = frozenset(
-        {"verify", "bounce", "unix", "starttls", "implicit", "smtputf8", "pipelining"}
+        {"verify", "bounce", "unix", "starttls", "implicit", "client", "smtputf8", "pipelining"}
     )
     deferral = "status=deferred"
 
@@ -130,6 +130,17 @@ class Postfix(Mta):
         self._run("postqueue", "-f")
 
     @property
+    def folder(self) -> Path:
+        """That of its main.cf, which MAIL_CONFIG names."""
+        return self._folder
+
+    def set(self, **parameters: object) -> None:
+        """Change its main.cf, which its tools read at once."""
+        lines = [f"{name} = {value}" for name, value in parameters.items()]
+        if lines:
+            self._run("postconf", "-e", *lines)
+
+    @property
     def log(self) -> str:
         paths = (self._folder / name for name in ("master.out", "log"))
         return "".join(path.read_text("utf-8", "replace") for path in paths if path.exists())
@@ -154,7 +165,7 @@ class Postfix(Mta):
             "domain": DOMAIN,
             "folder": self._folder,
             "host": LOOPBACK,
-            "lines": self.lines.replace("/run/lmtpd", str(self.socket_folder)),
+            "lines": self._lines_here(),
             "meta_directory": _built_in("meta_directory"),
             "port": self.port,
         }
@@ -165,6 +176,14 @@ class Postfix(Mta):
             # Postfix reads a file that changed this second again and again, for an editor might
             # still be writing it, and starts two seconds later.
             os.utime(path, (0, 0))
+
+    def _lines_here(self) -> str:
+        """Those of the page, with what is not at its usual place."""
+        if self.shown:
+            for path in (self.shown.cert_path, self.shown.key_path):
+                shutil.copy(path, self._folder / f"client{path.suffix}")
+        inside = self.lines.replace("/run/lmtpd", str(self.socket_folder))
+        return inside.replace("/etc/postfix", str(self._folder))
 
     def _start(self) -> None:
         master = Path(_built_in("daemon_directory")) / "master"

@@ -40,7 +40,7 @@ class Sendmail(SandboxedMta):
     """Sendmail, configured with the lines of docs/mta/sendmail.md."""
 
     name = "sendmail"
-    features = frozenset({"bounce", "starttls", "pipelining", "unix", "bridge"})
+    features = frozenset({"bounce", "starttls", "client", "pipelining", "unix", "bridge"})
     deferral = "stat=Deferred"
     users = (
         "smmta:x:101:101::/var/lib/sendmail:/bin/false\n"

@@ -55,6 +55,15 @@ class Stalling(_Slow):
         ctypes.CDLL(None).usleep(300_000)
 
 
+class Hanging(_Slow):
+    """The same, and for ever."""
+
+    domain = "hanging.example"
+
+    def wait(self) -> None:
+        ctypes.CDLL(None).sleep(_FOR_EVER_S)
+
+
 class Dozing(_Slow):
     """Waits as long, but cooperatively."""
 

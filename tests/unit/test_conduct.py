@@ -8,6 +8,7 @@ from lmtpd.protocol import replies
 from lmtpd.protocol.events import Gone
 from lmtpd.protocol.limits import Limits
 from lmtpd.protocol.reply import Reply
+from tests.support.conversation import Conversation
 from tests.unit.test_dialogue import (
     BINARY,
     DATA,
@@ -20,7 +21,6 @@ from tests.unit.test_dialogue import (
     RSET,
     STARTTLS,
     UNKNOWN,
-    Conversation,
 )
 
 LIMITS = Limits(recipients=3, line_octets=64, errors=5, noops=5)

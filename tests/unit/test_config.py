@@ -2,7 +2,9 @@
 
 import os
 import resource
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,12 @@ def faults_of(loads: Load, *arguments: object) -> list[str]:
 def test_without_any_source(place: Path) -> None:
     config = load(None, {}, {"lmtp-maildir-root": "maildirs"})
     assert config == Config(lmtp_maildir_root=place / "maildirs", warnings=config.warnings)
+
+
+def test_a_marker_that_is_there(place: Path) -> None:
+    (place / "maildirs" / "here").touch()
+    config = load(None, {}, {"lmtp-maildir-root": "maildirs", "lmtp-maildir-marker": "here"})
+    assert config.lmtp_maildir_marker == "here"
 
 
 @pytest.mark.parametrize(
@@ -384,6 +392,7 @@ def test_an_overridden_fault_is_a_fault(loads: Load) -> None:
         ({"lmtp-ldap-starttls": "true"}, "begins TLS on ldap:// connections alone"),
         ({"lmtp-maildir-root": "nowhere"}, "nowhere: No such file or directory; create it, or is"),
         ({"lmtp-maildir-root": "table"}, "table is not a folder"),
+        ({"lmtp-maildir-marker": "here"}, "maildirs/here: No such file or directory; is its file"),
         ({"lmtp-hook-timeout": "26"}, "default: lmtp-verify-timeout: is less than the 26 s"),
         (
             {"lmtp-verify-timeout": "5"},
@@ -491,6 +500,27 @@ def test_warnings(text: str, environment: dict[str, str], warning: str, loads: L
     (only,) = config.warnings
     assert warning in only
     assert config.lmtp_port == 11200
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "is_said"),
+    [
+        ("wal", "", True),
+        ("wal", "lmtp-sandbox = off", False),
+        ("wal", "lmtp-sandbox-writable = maildirs; etc", False),
+        ("delete", "", False),
+    ],
+)
+def test_a_data_base_whose_readers_write(
+    mode: str, more: str, is_said: bool, place: Path, loads: Load
+) -> None:
+    with closing(sqlite3.connect(place / "etc" / "base")) as base:
+        base.execute(f"PRAGMA journal_mode={mode}")
+        base.execute("CREATE TABLE people (address)")
+    url = f"lmtp-sql-url = sqlite:///{place}/etc/base"
+    config = loads(f"{SQL}\n{url}\n{more}\n", {}, {"lmtp-hostname": "mx"})
+    assert [one for one in config.warnings if "WAL" in one] == list(config.warnings)
+    assert bool(config.warnings) == is_said
 
 
 def test_what_kubernetes_and_others_set_is_no_matter(loads: Load) -> None:

@@ -12,11 +12,13 @@ from lmtpd.protocol import events, replies
 from lmtpd.protocol.address import Address
 from lmtpd.protocol.dialogue import NEED_DATA, Dialogue, LocalProtocolError
 from lmtpd.protocol.envelope import BodyType
-from lmtpd.protocol.events import Chunk, EndOfChunk, EndOfData, Event, Gone, MailFrom, Refused
+from lmtpd.protocol.events import Chunk, EndOfChunk, EndOfData, Gone, MailFrom, Refused
 from lmtpd.protocol.extensions import Extensions
 from lmtpd.protocol.limits import Limits
 from lmtpd.protocol.reply import Reply
+from tests.support.conversation import Conversation, answer
 from tests.support.usual_replies import USUAL_REPLIES
+from tests.support.watched import octets_held
 
 LIMITS = Limits(message_octets=100, recipients=3, line_octets=64)
 
@@ -30,65 +32,8 @@ OPEN = LHLO + MAIL + RCPT
 Script = list[tuple[bytes, tuple[Reply, ...]]]
 
 
-def answer(event: Event) -> Reply:
-    match event:
-        case Refused(reply):
-            return reply
-        case events.RcptTo(address):
-            is_unknown = address.local == "nobody"
-            return replies.UNKNOWN_RECIPIENT if is_unknown else replies.RCPT_OK
-        case EndOfData(is_too_large=True):
-            return replies.TOO_LARGE
-        case EndOfData(has_lost_chunk=has_lost):
-            return replies.CHUNK_LOST if has_lost else replies.DELIVERED
-    return USUAL_REPLIES[type(event)]
-
-
-class Conversation:
-    """A dialogue that is greeted and answered; it keeps what was heard and said."""
-
-    def __init__(
-        self,
-        limits: Limits = LIMITS,
-        extensions: Extensions | None = None,
-        *,
-        under_tls: bool = False,
-    ) -> None:
-        self.dialogue = Dialogue(limits, extensions or Extensions(), under_tls=under_tls)
-        self.dialogue.send(replies.GREETING)
-        self.events: list[Event] = []
-        self.said: list[Reply] = []
-
-    def hear(self, octets: bytes) -> tuple[Reply, ...]:
-        """Take octets of the client, answer all that they say, and give these answers."""
-        before = len(self.said)
-        self.dialogue.receive(octets)
-        while self.dialogue.is_open:
-            event = self.dialogue.next_event()
-            if event is NEED_DATA:
-                break
-            self.events.append(event)
-            if isinstance(event, Gone):
-                break
-            self._answer(event)
-            if isinstance(event, events.StartTls):
-                break
-        return tuple(self.said[before:])
-
-    def _answer(self, event: Event) -> None:
-        assert (self.dialogue.owed == 0) is isinstance(event, Chunk)
-        while self.dialogue.owed:
-            reply = answer(event)
-            assert self.dialogue.send(reply) == reply.encode()
-            self.said.append(reply)
-
-    @property
-    def content(self) -> bytes:
-        return b"".join(event.data for event in self.events if isinstance(event, Chunk))
-
-
 def greeted(octets: bytes, extensions: Extensions | None = None) -> Conversation:
-    conversation = Conversation(extensions=extensions)
+    conversation = Conversation(LIMITS, extensions)
     conversation.hear(octets)
     return conversation
 
@@ -374,14 +319,14 @@ SCRIPTS: list[tuple[str, Script]] = [
 
 @pytest.mark.parametrize("script", [script for _, script in SCRIPTS], ids=[n for n, _ in SCRIPTS])
 def test_scripts(script: Script) -> None:
-    conversation = Conversation()
+    conversation = Conversation(LIMITS)
     for octets, expected in script:
         assert conversation.hear(octets) == expected, octets
 
 
 @pytest.mark.parametrize("script", [script for _, script in SCRIPTS], ids=[n for n, _ in SCRIPTS])
 def test_scripts_byte_by_byte(script: Script) -> None:
-    conversation = Conversation()
+    conversation = Conversation(LIMITS)
     for octets, expected in script:
         said: tuple[Reply, ...] = ()
         for octet in octets:
@@ -415,7 +360,7 @@ def test_what_ends_the_connection(octets: bytes, is_open: bool) -> None:
 
 
 def test_events_of_a_message() -> None:
-    conversation = Conversation()
+    conversation = Conversation(LIMITS)
     conversation.hear(b"LHLO client\r\nMAIL FROM:<a@x> SIZE=9 BODY=8BITMIME SMTPUTF8\r\n")
     conversation.hear(RCPT + DATA)
     conversation.hear(b"a\r\n..b\r\n.\r\n" + QUIT)
@@ -484,6 +429,12 @@ def test_size_is_counted_anew_for_each_message() -> None:
     assert conversation.hear(MAIL + RCPT + b"BDAT 100\r\n" + b"b" * 100)[-1] == replies.CHUNK_OK
 
 
+def test_what_came_behind_a_text_is_not_kept() -> None:
+    conversation = greeted(OPEN + DATA)
+    conversation.hear(b"a\r\n.\r\n" + NOOP * 90)
+    assert octets_held(conversation.dialogue, conversation.dialogue._parser) < 100
+
+
 # Chunks that are refused (RFC 3030 2).
 
 
@@ -496,6 +447,7 @@ def test_size_is_counted_anew_for_each_message() -> None:
         pytest.param(b"BDAT 6 LAST\r\r\n", id="CR"),
         pytest.param(b"BDAT\t6 LAST\r\n", id="tab before the number"),
         pytest.param(b"BDAT 6 LAST\n", id="LF alone"),
+        pytest.param(b"BDAT 0x6 LAST\r\n", id="a number that some read otherwise"),
         pytest.param(b"BDAT 6 LAST" + b" " * 60 + b"\r\n", id="line too long"),
     ],
 )
@@ -667,7 +619,7 @@ def test_nothing_is_true_before_it_was_said(
     octets: bytes, refusal: Reply, after: bytes, expected: Reply
 ) -> None:
     """The last event of the octets is refused by us: it is as if it had not been."""
-    conversation = Conversation(extensions=Extensions(starttls=True))
+    conversation = Conversation(LIMITS, Extensions(starttls=True))
     lines = octets.splitlines(keepends=True)
     conversation.hear(b"".join(lines[:-1]))
     conversation.dialogue.receive(lines[-1])
@@ -735,24 +687,24 @@ def test_421_instead_of_the_greeting() -> None:
 
 
 def test_what_was_said_in_clear_behind_starttls_is_dropped() -> None:
-    conversation = Conversation(extensions=Extensions(starttls=True))
+    conversation = Conversation(LIMITS, Extensions(starttls=True))
     assert conversation.hear(STARTTLS + OPEN + b"LHLO half") == (replies.TLS_READY,)
-    conversation.dialogue.tls_started()
+    conversation.shake_hands()
     assert conversation.hear(NOOP) == (replies.NOTHING_DONE,)
     assert conversation.events == [events.StartTls(), events.Noop()]
 
 
 def test_what_arrived_in_clear_before_the_handshake_was_done_is_dropped() -> None:
-    conversation = Conversation(extensions=Extensions(starttls=True))
+    conversation = Conversation(LIMITS, Extensions(starttls=True))
     conversation.hear(STARTTLS)
     conversation.dialogue.receive(OPEN)
-    conversation.dialogue.tls_started()
+    conversation.shake_hands()
     assert conversation.dialogue.next_event() is NEED_DATA
 
 
 def test_all_is_forgotten_after_the_handshake() -> None:
     conversation = greeted(OPEN + STARTTLS, Extensions(starttls=True))
-    conversation.dialogue.tls_started()
+    conversation.shake_hands()
     assert conversation.dialogue.is_between_transactions
     assert conversation.hear(RCPT + DATA + MAIL) == (replies.LHLO_FIRST,) * 3
     assert conversation.hear(LHLO + RCPT) == (replies.HELLO, replies.MAIL_FIRST)
@@ -777,17 +729,17 @@ def test_a_handshake_that_nobody_agreed_on(octets: bytes) -> None:
 
 def test_keywords_tell_of_tls() -> None:
     extensions = Extensions(starttls=True)
-    conversation = Conversation(extensions=extensions)
+    conversation = Conversation(LIMITS, extensions)
     assert conversation.dialogue.keywords == extensions.keywords(LIMITS, under_tls=False)
     assert "STARTTLS" in conversation.dialogue.keywords
     conversation.hear(STARTTLS)
-    conversation.dialogue.tls_started()
+    conversation.shake_hands()
     assert conversation.dialogue.keywords == extensions.keywords(LIMITS, under_tls=True)
     assert "STARTTLS" not in conversation.dialogue.keywords
 
 
 def test_tls_from_the_first_octet() -> None:
-    conversation = Conversation(extensions=Extensions(starttls=True), under_tls=True)
+    conversation = Conversation(LIMITS, Extensions(starttls=True), under_tls=True)
     assert "STARTTLS" not in conversation.dialogue.keywords
     assert conversation.hear(STARTTLS + LHLO) == (replies.TLS_ALREADY, replies.HELLO)
 
@@ -820,7 +772,7 @@ def test_gone(octets: bytes, owing: int) -> None:
 
 
 def test_commands_before_the_end_are_answered_first() -> None:
-    conversation = Conversation()
+    conversation = Conversation(LIMITS)
     conversation.dialogue.receive(NOOP + OPEN + DATA + b"a\r\n.\r\nNOO")
     said = conversation.hear(b"")
     assert said == (replies.NOTHING_DONE, *OK, replies.START_MAIL, replies.DELIVERED)

@@ -15,6 +15,7 @@ import pytest
 
 from lmtpd.delivery import disk as disk_module
 from lmtpd.delivery.disk import Disk
+from lmtpd.libc import libc
 from tests.support.faulty_disk import without_tmpfile
 
 
@@ -439,7 +440,7 @@ def given(monkeypatch: pytest.MonkeyPatch, library: object, release: str) -> Dis
     told = os.uname_result((*uname[:2], release, *uname[3:]))
     monkeypatch.setattr(os, "uname", lambda: told)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
-    for remembered in (disk_module.libc, disk_module._reports_errors):
+    for remembered in (libc, disk_module._reports_errors):
         remembered.cache_clear()
     return Disk()
 
@@ -447,7 +448,7 @@ def given(monkeypatch: pytest.MonkeyPatch, library: object, release: str) -> Dis
 @pytest.fixture
 def system(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     yield monkeypatch
-    for remembered in (disk_module.libc, disk_module._reports_errors):
+    for remembered in (libc, disk_module._reports_errors):
         remembered.cache_clear()
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmtpd.protocol.inbuffer import InputBuffer
+from tests.support.watched import octets_held
 
 
 class Model:
@@ -101,6 +102,15 @@ def test_a_large_piece_is_not_copied_on_its_way_through() -> None:
     for _ in range(3):
         buffer.add(piece)
         assert buffer.take() is piece
+
+
+def test_half_a_line_keeps_nothing_of_those_before_it() -> None:
+    buffer = InputBuffer()
+    buffer.add(b"NOOP\r\n" * 10_000 + b"NO")
+    while buffer.line():
+        pass
+    assert octets_held(buffer) < 100
+    assert buffer.take() == b"NO"
 
 
 @pytest.mark.parametrize("read", ["line", "take", "take-most"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lmtpd.settings import Config
 CONFIG = Config(lmtp_default_domain="example.org", lmtp_bind_addr="192.0.2.1", lmtp_port=2424)
 SOCKET = Config(lmtp_default_domain="example.org", lmtp_socket_path=Path("/run/{x}/lmtp"))
 SECURED = Config(lmtp_cert_path=(Path("crt"),), lmtp_key_path=(Path("key"),))
+CLIENTS = replace(SECURED, lmtp_client_certificate="required")
 TLS_ONLY = Config(lmtp_cert_path=(Path("crt"),), lmtp_key_path=(Path("key"),), lmtp_tls_only=True)
 
 
@@ -20,7 +22,7 @@ def test_domain_and_place_are_filled_in(mta: str) -> None:
     text = recipes.lines(mta, CONFIG)
     for word in "example.org", "192.0.2.1", "2424":
         assert word in text
-    for word in "[tcp]", "[unix]", "[tls]", "[implicit]", "None":
+    for word in "[tcp]", "[unix]", "[tls]", "[implicit]", "[client]", "None":
         assert word not in text
 
 
@@ -68,6 +70,30 @@ def test_postfix_can_begin_with_tls() -> None:
 def test_the_others_cannot(mta: str) -> None:
     with pytest.raises(recipes.RecipeError, match="lmtp-tls-only"):
         recipes.lines(mta, TLS_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("mta", "line"),
+    [
+        ("postfix", "lmtp_tls_cert_file = /etc/postfix/client.crt"),
+        ("exim", "  tls_certificate = /etc/exim4/client.crt"),
+        ("sendmail", "define(`confCLIENT_CERT', `/etc/mail/client.crt')"),
+    ],
+)
+def test_a_certificate_is_shown_where_one_is_required(mta: str, line: str) -> None:
+    assert line in recipes.lines(mta, CLIENTS).splitlines()
+    assert line not in recipes.lines(mta, SECURED).splitlines()
+
+
+@pytest.mark.parametrize("mta", ["opensmtpd", "qmail"])
+def test_who_can_show_none_cannot_be_asked_for_one(mta: str) -> None:
+    with pytest.raises(recipes.RecipeError, match="lmtp-client-certificate = none"):
+        recipes.lines(mta, CLIENTS)
+
+
+def test_nobody_is_asked_for_one_on_a_unix_socket() -> None:
+    inside = replace(CLIENTS, lmtp_socket_path=Path("/run/lmtp"))
+    assert "/run/lmtp" in recipes.lines("opensmtpd", inside)
 
 
 def test_an_address_of_ipv6_is_not_guessed_at() -> None:

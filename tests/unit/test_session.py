@@ -16,8 +16,10 @@ from lmtpd.delivery.agent import Job, Outcome
 from lmtpd.delivery.disk import Disk
 from lmtpd.failures import HeldUpError
 from lmtpd.protocol import replies
+from lmtpd.protocol.address import Address
 from lmtpd.protocol.envelope import ClientCertificate, Peer, TlsInfo
 from lmtpd.protocol.reply import Reply
+from lmtpd.recipients.verdict import RcptContext, Verdict
 from lmtpd.services import Services
 from lmtpd.session import Session
 from tests.support import store
@@ -356,6 +358,37 @@ def test_recipients_lead_to_so_many_mailboxes(
     assert line.codes == [220, 250, 250, 451, 250, 452, 550, 250, 452]
     assert "6 mailboxes: 5 fit into LimitNOFILE" in log.getvalue()
     assert replies.TOO_MANY_RECIPIENTS.lines[0] in log.getvalue()
+
+
+class Lister:
+    """Says of each address that it is this list."""
+
+    def __init__(self, *members: str) -> None:
+        self._verdict = Verdict.accept(*members)
+
+    def verify(self, address: Address, context: RcptContext) -> Verdict:  # noqa: ARG002
+        return self._verdict
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ([f"m{one}@example.org" for one in range(100)], 250),
+        ([f"m{one}@example.org" for one in range(101)], 252),
+        (['"' * 230 + "@example.org"], 250),
+        (['"' * 243 + "@example.org", "m@example.org"], 252),
+    ],
+    ids=["100", "101", "a long name", "a name that is longer than a line"],
+)
+def test_so_many_members_of_a_list_are_shown(
+    members: list[str], code: int, settings: dict[str, str], log: io.StringIO
+) -> None:
+    """All of them, or none: who hears a part of them would take it for the whole."""
+    built = replace(services(settings, log), verifier=Lister(*members))
+    line = run(Line(b"LHLO x\r\nEXPN team@example.org\r\nNOOP\r\n"), built)
+    assert line.codes == [220, 250, code, 250], log.getvalue()
+    assert line.sent.count(b"<") == (len(members) if code == 250 else 0)
+    assert max(map(len, line.sent.splitlines(keepends=True))) <= 512
 
 
 class FullDisk(Disk):

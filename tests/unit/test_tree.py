@@ -220,6 +220,40 @@ def test_a_file_in_the_way_is_an_error_for_a_delivery(tree: MaildirTree, root: P
         tree.open(PARTS, create=True)
 
 
+# The marker.
+
+
+def test_a_store_without_its_marker_is_not_there(root: Path, disk: FaultyDisk) -> None:
+    with pytest.raises(StoreVanishedError, match="is the file system mounted"):
+        MaildirTree(root, disk, "here")
+    (root / "here").touch()
+    tree = MaildirTree(root, disk, "here")
+    use(tree, PARTS)
+    assert tree.holds(PARTS)
+    assert not tree.holds(("example.org", "bob"))
+    (root / "here").unlink()
+    before = open_descriptors()
+    for ask in (lambda: tree.holds(PARTS), lambda: use(tree, PARTS)):
+        with pytest.raises(StoreVanishedError) as caught:
+            ask()
+        assert reply_for(caught.value).status == "4.3.5"
+    assert open_descriptors() == before
+    (root / "here").touch()
+    assert tree.holds(PARTS)
+
+
+def test_a_disk_that_cannot_tell_does_not_say_that_the_marker_is_gone(
+    root: Path, disk: FaultyDisk
+) -> None:
+    (root / "here").touch()
+    tree = MaildirTree(root, disk, "here")
+    with (
+        disk.failing(Fault(errno.EIO, kind="identity_at")),
+        pytest.raises(OSError, match=os.strerror(errno.EIO)),
+    ):
+        tree.holds(PARTS)
+
+
 # Links.
 
 

@@ -8,13 +8,17 @@
 const PAUSE_MS = 2000;
 const PATIENCE_MS = 15000; // the server waits five seconds for a disk that hangs
 const EXPIRES_SOON_DAYS = 14;
-const FAILED_LATELY_SECONDS = 600;
-const FAILED_SHARE = 0.01; // a mailbox that is full is no reason for alarm
 const EVENTS = {
   delivered: ["✓", "delivered"],
   repeated: ["↺", "delivered before"],
   refused: ["–", "refused"],
   failed: ["✕", "failed"],
+};
+const STANDINGS = {
+  working: ["✓ works", "delivered"],
+  draining: ["… drains", ""],
+  silent: ["! is silent", "refused"],
+  missing: ["✕ is missing", "failed"],
 };
 const SIGNS = { well: "✓", look: "!", bad: "✕", lost: "?" };
 
@@ -250,27 +254,8 @@ function byMinute(slots) {
 
 const seen = new Map(); // trouble, without its figures: when this page first saw it
 
-// What is wrong, in words.
-function troubles(data) {
-  const found = [...data.not_ready];
-  const lately = data.slots.filter((slot) => slot.time > data.now - FAILED_LATELY_SECONDS);
-  const failed = sum(lately.map((slot) => slot.failed));
-  const all = failed + sum(lately.map((slot) => slot.delivered + slot.repeated));
-  if (failed > FAILED_SHARE * all) {
-    found.push(`${count(failed)} of ${many(all, "delivery", "deliveries")} failed in the last 10 min`);
-  }
-  for (const { file, not_after } of data.certificates) {
-    const rest = not_after - data.now;
-    if (rest < 0) found.push(`the certificate ${file} has expired`);
-    else if (rest < EXPIRES_SOON_DAYS * 86400) {
-      found.push(`the certificate ${file} expires in ${duration(rest)}`);
-    }
-  }
-  return found;
-}
-
 function judge(data) {
-  const found = troubles(data);
+  const found = data.troubles;
   const keys = found.map((text) => text.replace(/\d+/g, "#"));
   for (const key of seen.keys()) if (!keys.includes(key)) seen.delete(key);
   for (const key of keys) if (!seen.has(key)) seen.set(key, data.now);
@@ -331,11 +316,14 @@ function hook(one) {
 }
 
 function worker(one, now) {
+  const [text, kind] = STANDINGS[one.standing] ?? [one.standing, ""];
+  const isThere = one.standing !== "missing";
+  const silent = `for ${duration(one.seen_seconds_ago)}`;
   return [
     String(one.index),
-    String(one.pid),
-    duration(now - one.started),
-    `${duration(one.seen_seconds_ago)} ago`,
+    { text, kind, under: one.standing === "silent" || !isThere ? silent : "" },
+    isThere ? String(one.pid) : "",
+    isThere ? duration(now - one.started) : "",
     count(one.connections),
     count(one.delivered),
   ];
@@ -388,6 +376,8 @@ function show(data) {
   fill("last", data.last.map((one) => outcome(one, data.now)));
   fill("most-refused", data.most_refused.map((one) => [one.recipient, count(one.count)]));
   fill("hooks", data.hooks.map(hook));
+  const working = data.workers.filter((one) => one.standing === "working").length;
+  write(byId("workers-count"), `${count(working)} of ${count(data.workers_wanted)} work`);
   fill("workers", data.workers.map((one) => worker(one, data.now)));
   fill("certificates", data.certificates.map((one) => certificate(one, data.now)));
 }

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lmtpd import config
-from lmtpd.account import ids_of, rights_of_workers, why_unreadable
 from lmtpd.config import Config, ConfigError
+from lmtpd.worker_rights import ids_of, rights_of_workers, why_unreadable
 from tests.support.accounts import Account, Accounts
 
 NOBODY = pwd.getpwnam("nobody")

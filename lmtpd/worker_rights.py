@@ -1,4 +1,4 @@
-"""Account: who the workers are when root has started lmtpd, and what that user may do.
+"""Worker rights: who the workers are when root has started lmtpd, and what that user may do.
 
 Names are looked up where they are needed, which is at the start and by the commands.
 """
