@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ..config import Config
-from ..delivery.disk import libc
+from ..libc import libc
 from .finding import Findings, note, ok, warn
 
 _TIMEX_OCTETS = 512

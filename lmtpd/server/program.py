@@ -16,7 +16,7 @@ from .channel import Channel
 from .handover import TRIAL, VARIABLE, offer, withdraw
 from .listener import Listener
 
-TRIAL_SECONDS = 40.0
+TRIAL_SECONDS = 60.0
 """Longer than a worker may take to start."""
 _SAYS = "lmtpd: "
 

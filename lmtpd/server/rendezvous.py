@@ -28,7 +28,7 @@ from ..config import Config
 from .credentials import Credentials, credentials_of
 from .listener import endpoint
 
-PATIENCE_SECONDS = 45.0
+PATIENCE_SECONDS = 75.0
 """For an answer: the supervisor may just wait for a worker to start, then for one that hangs."""
 LAST_LINE = "end"
 """Without it an answer was cut off."""

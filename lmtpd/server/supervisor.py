@@ -320,6 +320,7 @@ class Supervisor:
         workers = [one for each in self._workforces() for one in each.workers()]
         for companion in self._companions:
             companion.stop()  # the new program has its own
+        self._manager.alive()
         self._log.line("upgrading", version=__version__)
         self._log.flush()
         try:

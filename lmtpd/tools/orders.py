@@ -9,7 +9,7 @@ from ..config import Config
 from ..server import commands, rendezvous
 from ..terminal import CommandError, tell
 
-UPGRADE_SECONDS = 60.0
+UPGRADE_SECONDS = 90.0
 """For the new program to serve."""
 _LOOK_SECONDS = 0.2
 
