@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from . import __version__
 from .config import Config
@@ -53,7 +55,8 @@ def _first_mailboxes(settings: Config) -> list[str]:
 
 def _listed(found: list[str]) -> str:
     if not found:
-        return "none yet; make one with: lmtpd.py mailbox add alice@example.org"
+        called = "lmtpd" if Path(sys.argv[0]).name == "lmtpd" else "lmtpd.py"
+        return f"none yet; make one with: {called} mailbox add alice@example.org"
     return ", ".join(found[:_SHOWN]) + (", and more" if len(found) > _SHOWN else "")
 
 

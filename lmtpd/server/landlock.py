@@ -19,7 +19,7 @@ from ..libc import libc
 # The same on every architecture but Alpha.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION = 1
-_PATH_BENEATH = 1
+_PATH_BENEATH, _NET_PORT = 1, 2
 
 LEAST_ABI = 2
 """Linux 5.19. Before, no file could go from one folder to another, as from tmp/ to new/."""
@@ -57,7 +57,7 @@ _STORE = (
 """What is done to maildirs. Nobody has to make devices there, nor links."""
 _FILE = Access.WRITE_FILE | Access.TRUNCATE
 _BIND_TCP = 1
-_BIND_TCP_SINCE = 4
+BIND_TCP_SINCE = 4
 _SIGNALS = 2
 _SIGNALS_SINCE = 6
 
@@ -79,6 +79,12 @@ class _PathBeneathAttr(ctypes.Structure):
     _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
 
 
+class _NetPortAttr(ctypes.Structure):
+    """struct landlock_net_port_attr."""
+
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("port", ctypes.c_uint64))
+
+
 def abi() -> int:
     """Which version of Landlock the kernel has; 0: none, or it is switched off."""
     answer = libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ASK_VERSION)
@@ -86,7 +92,7 @@ def abi() -> int:
 
 
 def restrict(writable: Iterable[Path] | None) -> None:
-    """From now on write below these places only, bind no TCP port, signal no process outside.
+    """From now on write below these places only, choose no TCP port, signal no process outside.
 
     What the kernel does not know yet is not denied; `abi` says which that is.
 
@@ -104,7 +110,7 @@ def restrict(writable: Iterable[Path] | None) -> None:
             handled |= access if version >= since else Access(0)
     attributes = _RulesetAttr(
         handled,
-        _BIND_TCP if version >= _BIND_TCP_SINCE else 0,
+        _BIND_TCP if version >= BIND_TCP_SINCE else 0,
         _SIGNALS if version >= _SIGNALS_SINCE else 0,
     )
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
@@ -112,6 +118,9 @@ def restrict(writable: Iterable[Path] | None) -> None:
     try:
         for path in writable or ():
             _allow(rules, path, handled)
+        if attributes.handled_access_net:
+            # One that the kernel chooses: ldap3 asks for it before it connects.
+            _called(_ADD_RULE, rules, _NET_PORT, ctypes.byref(_NetPortAttr(_BIND_TCP, 0)), 0)
         _called(_RESTRICT_SELF, rules, 0)
     finally:
         os.close(rules)

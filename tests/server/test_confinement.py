@@ -19,6 +19,7 @@ from tests.support.client import Client
 from tests.support.components import require_root
 from tests.support.homes import deliver
 from tests.support.nobody import NOBODY, give, with_python_open
+from tests.support.processes import free_port
 from tests.support.server import PROJECT, Server
 from tests.support.waiting import wait_for
 
@@ -161,6 +162,7 @@ def test_a_mailbox_that_root_makes_is_nobodys(folder: Path) -> None:
 
 _HOOK = """\
 import os
+import socket
 from lmtpd.recipients.verdict import Verdict
 
 class Curious:
@@ -169,6 +171,10 @@ class Curious:
         self.config = config
     def verify(self, address, context):
         try:
+            if address.local.startswith("port-"):
+                with socket.socket() as bound:
+                    bound.bind(("127.0.0.1", int(address.local[5:])))
+                return Verdict.unknown()
             open(address.local.replace("=", "/"), "a").close()
         except OSError as error:
             return Verdict.reject(type(error).__name__)
@@ -202,6 +208,14 @@ def test_a_hook_writes_in_the_store_alone(folder: Path, sandbox: str) -> None:
             local = str(path).replace("/", "=")
             assert client.command(f"RCPT TO:<{local}@example.org>").code == 550
         assert outside.exists() == (sandbox == "off")
+        if landlock.abi() >= landlock.BIND_TCP_SINCE:
+            may = client.command("RCPT TO:<port-0@example.org>"), "5.1.1"
+            chooses = (
+                client.command(f"RCPT TO:<port-{free_port()}@example.org>"),
+                "5.1.1" if sandbox == "off" else "5.7.1",
+            )
+            for reply, status in (may, chooses):
+                assert reply.text.startswith(status)
 
 
 def test_a_store_that_is_mounted_anew_has_workers_that_may_write_to_it(folder: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import termios
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Certificate, make_certificate
 from tests.support.client import Client
 from tests.support.command_line import Result, lmtpd
 from tests.support.processes import accepts, free_port
@@ -229,6 +231,31 @@ def test_nobody_is_refused_or_cut_off_by_twenty_reloads_under_load(tmp_path: Pat
         assert clients.turned_away
     assert len(server.message_files(ALICE)) == clients.delivered
     assert not [*(server.root / "example.org/alice/tmp").iterdir()]
+
+
+def test_certificates_are_read_and_their_faults_are_told(
+    tmp_path: Path, certificate: Certificate
+) -> None:
+    """For those who connect now; a pair that does not fit changes nothing."""
+    other = make_certificate(tmp_path)
+
+    def with_pair(cert: Path, key: Path) -> tuple[str, ...]:
+        return f"lmtp-cert-path = {cert}", f"lmtp-key-path = {key}", "lmtp-tls-only = true"
+
+    with Configured(tmp_path) as server:
+        server.set(*with_pair(certificate.cert_path, certificate.key_path))
+        assert server.reload().returncode == 0
+        Client.tcp(server.port, certificate.client_context()).close()
+        server.set(*with_pair(certificate.cert_path, other.key_path))
+        done = server.reload()
+        assert done.returncode == os.EX_CONFIG
+        assert "lmtp-key-path" in done.stderr
+        Client.tcp(server.port, certificate.client_context()).close()
+        server.set(*with_pair(other.cert_path, other.key_path))
+        assert server.reload().returncode == 0
+        Client.tcp(server.port, other.client_context()).close()
+        with pytest.raises(ssl.SSLError):
+            Client.tcp(server.port, certificate.client_context())
 
 
 def test_the_log_goes_where_it_is_told(tmp_path: Path) -> None:
