@@ -23,6 +23,7 @@ from tests.support.load import compose, greeted
 from tests.support.processes import runs
 from tests.support.waiting import wait_for
 
+STOPPED = "worker stopped"
 UPGRADE = "upgrade"
 
 _GONE_S = 10.0
@@ -102,7 +103,9 @@ class Troubles:
             self._say(name)
             time.sleep(seconds / 2)
             if self._chance.random() < _IN_THE_MIDST:
-                self._happen(self._chance.choice(self._short()))
+                # A reload waits for new workers, and the clients of one that is stopped wait too.
+                short = [*SHORT] if name == STOPPED else self._short()
+                self._happen(self._chance.choice(short))
             time.sleep(seconds / 2)
         return detail
 
@@ -238,7 +241,7 @@ SHORT: dict[str, Callable[[Troubles], str]] = {
     "crowd lost": Troubles.lose_crowd,
 }
 LASTING: dict[str, Callable[[Troubles], AbstractContextManager[str]]] = {
-    "worker stopped": Troubles.stopped_worker,
+    STOPPED: Troubles.stopped_worker,
     "disk full": Troubles.full_disk,
     "no inodes": Troubles.no_inodes,
     "data base dead": Troubles.dead_data_base,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import socket as plain_socket
 import termios
 import time
@@ -26,6 +27,10 @@ LINGER_OCTETS = 1024 * 1024
 
 class LeftError(ConnectionError):
     """The peer has left without a word, as those do that only look whether we are there."""
+
+
+# One value for all who have agreed on the same: connections that idle are held by the thousand.
+_agreed = functools.lru_cache(maxsize=64)(TlsInfo)
 
 
 def wait_for_a_word(connection: socket.socket) -> None:
@@ -156,7 +161,7 @@ class SocketTransport:
         self._socket = secured
         cipher, version, bits = secured.cipher() or ("", "", 0)
         client = self._certificates.client_of(secured)
-        return TlsInfo(secured.version() or version, cipher, bits or 0, client)
+        return _agreed(secured.version() or version, cipher, bits or 0, client)
 
     def interrupt(self) -> None:
         """Make a waiting `recv` return at once, as if the peer had closed its side.
