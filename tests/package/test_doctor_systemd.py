@@ -49,7 +49,7 @@ def test_none(site: Installed) -> None:
 
 
 def test_a_socket_of_systemd_s(site: Installed) -> None:
-    site.systemctl("start", "lmtpd.socket")
+    site.systemctl("start", "lmtpd.socket", "lmtpd.service")
     found = doctor(site)
     assert found.levels("server") == ["ok"]
     found.the("listener", "ok", "127.0.0.1:11200 greets")
