@@ -18,9 +18,12 @@ log. Unknown is 451 4.3.0: an unforeseen fault of ours must never bounce mail.
 from __future__ import annotations
 
 import errno
+from typing import TypeVar
 
 from .protocol import replies
 from .protocol.reply import Reply
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class DeliveryError(Exception):
@@ -95,6 +98,19 @@ def reply_for(error: BaseException, quota_exceeded: Reply = replies.MAILBOX_FULL
             return replies.OUT_OF_RESOURCES
         case _:
             return replies.INTERNAL_FAULT
+
+
+def kept(error: _Error) -> _Error:
+    """The same error, to be kept beyond the function that has caught it: without its frames.
+
+    They hold all that was at hand, the message too, and mostly the error itself: such a circle is
+    freed when the collector looks at everything, and with a full disk there are hundreds a second.
+    """
+    link: BaseException | None = error
+    while link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def told(error: BaseException) -> str:

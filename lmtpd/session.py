@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from .delivery.agent import Job, Outcome
 from .delivery.message import Message
-from .failures import DeliveryError, told
+from .failures import DeliveryError, kept, told
 from .patience import Patience
 from .protocol import replies
 from .protocol.address import Address
@@ -300,7 +300,7 @@ class Session:
             try:
                 self._services.write_out(self._message, self._message.spill)
             except (OSError, DeliveryError) as error:
-                self._fault = error
+                self._fault = kept(error)
                 self._message.close()
                 self._message = None
 
@@ -344,7 +344,7 @@ class Session:
             message.finish()
             return self._services.deliver(Job(message, envelope, self._named_peer()))
         except (OSError, DeliveryError) as error:
-            return tuple(agent.failure(one, error) for one in recipients)
+            return tuple(agent.failure(one, kept(error)) for one in recipients)
 
     def _new_message(self) -> Message:
         agent, envelope, peer = self._services.agent, self._envelope, self._named_peer()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ..failures import reply_for
+from ..failures import kept, reply_for
 from ..protocol import replies
 from ..protocol.envelope import Envelope, Peer, Recipient
 from ..protocol.reply import Reply
@@ -238,7 +238,7 @@ class _Copies:
         except Exception as error:  # noqa: BLE001 - one recipient's fault is not the others'
             while len(self._made) > had:
                 self._made.popitem()[1].close()
-            return _Attempt(recipient, error=error)
+            return _Attempt(recipient, error=kept(error))
 
     def _key(self, recipient: Recipient) -> bytes:
         if not self._digest:

@@ -18,6 +18,7 @@ import enum
 import time
 from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 
+from ..failures import kept
 from ..histogram import SECONDS, SIZES, Histogram
 from .store import Delivery
 
@@ -171,7 +172,7 @@ class Batch:
         try:
             act()
         except Exception as error:  # noqa: BLE001 - one delivery's fault is not the others'
-            failures.update(dict.fromkeys(concerned, error))
+            failures.update(dict.fromkeys(concerned, kept(error)))
 
 
 def _take_back(delivery: Delivery, cause: Exception) -> None:

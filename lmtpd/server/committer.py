@@ -15,6 +15,7 @@ import gevent
 
 from ..delivery.agent import DeliveryAgent, Job, Outcome
 from ..delivery.stuck import StuckMailboxes
+from ..failures import kept
 from ..recipients.process import Report
 from .entry import Entry, begun
 from .lanes import Group, Lane, Lanes
@@ -126,7 +127,7 @@ class Committer:
                 for entry, one in zip(group.entries, outcomes, strict=True)
             ]
         except Exception as error:  # noqa: BLE001 - each session says what it must, we live on
-            settle = [partial(one.answer.set_exception, error) for one in group.entries]
+            settle = [partial(one.answer.set_exception, kept(error)) for one in group.entries]
         if not group.progress.claim():
             settle = [one.job.message.close for one in group.entries]
         self._returns.post([*settle, partial(self._lanes.end, group)])

@@ -15,6 +15,8 @@ import gevent
 from gevent import monkey
 from gevent.event import AsyncResult
 
+from ..failures import kept
+
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -108,7 +110,7 @@ class Threads:
             try:
                 settle = partial(answer.set, function())
             except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-                settle = partial(answer.set_exception, error)
+                settle = partial(answer.set_exception, kept(error))
             self._returns.post([partial(self._settle, answer, settle)])
 
     def _settle(self, answer: AsyncResult[Any], settle: Callable[[], object]) -> None:

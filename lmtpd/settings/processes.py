@@ -37,10 +37,11 @@ class ProcessSettings:
         "auto",
         values.sandbox,
         "Landlock (Linux 5.19 and later): a worker, its hooks and their programs can write below"
-        " `lmtp-maildir-root` and to /dev/null only, choose no TCP port to be reached at, and signal"
-        " nobody but themselves, whatever their user may do. `auto`: as far as the kernel can do it, and the"
-        " log says what it cannot. `required`: no start without it. `off`: not at all. A store that"
-        " is mounted anew gets new workers; for the seconds until then mail is put off with 451.",
+        " `lmtp-maildir-root` and to /dev/null only, choose no TCP port to be reached at, and"
+        " signal nobody but themselves, whatever their user may do. `auto`: as far as the kernel"
+        " can do it, and the log says what it cannot. `required`: no start without it. `off`: not"
+        " at all. A store that is mounted anew gets new workers; for the seconds until then mail is"
+        " put off with 451.",
         _PROCESSES,
     )
     lmtp_sandbox_writable: tuple[Path, ...] = setting(
