@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -152,6 +153,7 @@ def test_chunks_that_are_reset_give_their_memory_back(server: Server) -> None:
 # The disk.
 
 _RESERVE = 1024 * 1024
+_LARGE_OCTETS = 200_000
 
 
 @contextmanager
@@ -192,6 +194,32 @@ def test_a_disk_that_takes_no_more_files(kind: str, tmp_path: Path) -> None:
         with disk.without_inodes():
             wait_for(lambda: status(mail(client)) == NO_ROOM, _SOON_S, "the server to notice")
         wait_for(lambda: mail(client).code == 250, _SOON_S, "the server to notice")
+
+
+def test_a_full_disk_fills_no_memory(tmp_path: Path) -> None:
+    """An error has its frames, and they have the message and the error: a circle that stays."""
+    components.require_root("mounts are made by root only")
+    letter = stuffed(message("large", _LARGE_OCTETS))
+    with SmallDisk("tmpfs", tmp_path) as disk:
+        (disk.seen / "example.org" / "alice").mkdir(parents=True)
+        (disk.seen / "filler").write_bytes(bytes(_free(disk)))
+        settings = {"lmtp_maildir_root": disk.path, "lmtp_disk_reserve": "none", "lmtp_workers": 1}
+        with Server(tmp_path, prefix=disk.prefix(), **settings) as server:
+            (worker,) = wait_for(server.workers, _SOON_S, "a worker")
+
+            def memory_after(failures: int) -> int:
+                """Octets."""
+                with greeted(server) as client:
+                    for _ in range(failures):
+                        begin(client)
+                        client.send(letter)
+                        assert status(client.reply()) == NO_ROOM
+                found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{worker}/status").read_text())
+                assert found
+                return int(found[1]) * 1024
+
+            before = memory_after(20)
+            assert memory_after(300) - before < 20 * _LARGE_OCTETS
 
 
 def _free(disk: SmallDisk) -> int:
