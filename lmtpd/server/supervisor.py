@@ -190,14 +190,14 @@ class Supervisor:
 
     def _fill(self) -> None:
         """See that all are there; those of before go when the new ones are."""
+        for companion in self._companions:
+            companion.fill(self._let_go)
         if self._generation:
             for _ in self._generation.fill(self._listeners):
                 self._manager.alive()
             if self._generation.is_complete:
                 for earlier in self._earlier:
                     earlier.retire()
-        for companion in self._companions:
-            companion.fill(self._let_go)
 
     def _reap(self) -> None:
         for each in self._workforces():
