@@ -39,6 +39,11 @@ class Gate:
         self._inside: set[socket.socket] = set()
         self._listener: socket.socket | None = None
 
+    @property
+    def inside(self) -> int:
+        """Connections just now."""
+        return len(self._inside)
+
     def __enter__(self) -> Gate:
         self.open()
         return self
