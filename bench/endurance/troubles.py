@@ -185,7 +185,8 @@ class Troubles:
         return "lmtp-workers = many"
 
     def _upgraded(self) -> str:
-        count = self._site.log.events["worker-started"] + WORKERS
+        # The least that a configuration asks for.
+        count = self._site.log.events["worker-started"] + WORKERS - 1
         self._until_logged(signal.SIGUSR2, "upgrading")
         wait_for(
             lambda: self._site.log.events["worker-started"] >= count, _PATIENCE_S, "new workers"
