@@ -24,6 +24,7 @@ import os
 import re
 import struct
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,6 +76,7 @@ class Unconfirmed:
             os.ftruncate(kept[0], octets)
         self.kept = kept
         """The descriptor of the memory, and `since`."""
+        weakref.finalize(self, os.close, kept[0])
         self._memory = mmap.mmap(kept[0], octets)
         self.since = kept[1]
         """Seconds since the epoch: what was delivered earlier, another server did."""
