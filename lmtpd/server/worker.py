@@ -155,6 +155,7 @@ class Worker:
             for owner, bound in channel.receive_listeners()
         ]
         self._census.join(self._index)
+        self._heartbeats.beat(self._index)  # the first client may bring it to a stop
         for acceptor in self._acceptors:
             acceptor.start()
         gevent.spawn(self._watch, channel)
