@@ -262,12 +262,11 @@ def test_the_log_goes_where_it_is_told(tmp_path: Path) -> None:
     with Configured(tmp_path) as server:
         server.set("lmtp-log-format = json")
         assert server.reload().returncode == 0
-        last = server.log.splitlines()[-1]
-        assert '"event": "reloaded"' in last or '"event":"reloaded"' in last
+        wait_for(lambda: '"event":"reloaded"' in server.log, _SOON_S, "the line of the log")
         with greeted(server.port) as client:
             begin(client)
             end(client)
-        assert '"delivered"' in server.log
+        wait_for(lambda: '"event":"delivered"' in server.log, _SOON_S, "the line of the log")
 
 
 def test_what_was_removed_from_the_environment_does_not_come_back(tmp_path: Path) -> None:
