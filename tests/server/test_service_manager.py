@@ -114,6 +114,7 @@ def test_the_pid_file(tmp_path: Path) -> None:
     path, other = tmp_path / "pid", tmp_path / "other"
     path.symlink_to(other)
     with Server(tmp_path, lmtp_pid_file=path) as server:
+        wait_for(path.is_file, _SOON_S, "the file")  # the sockets are bound a moment before
         assert int(path.read_text()) == server.pid
         assert not path.is_symlink()
         assert path.stat().st_mode & 0o777 == 0o644
@@ -124,6 +125,7 @@ def test_the_pid_file(tmp_path: Path) -> None:
 def test_a_pid_file_that_is_anothers_by_now_stays(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     with Server(tmp_path, lmtp_pid_file=path):
+        wait_for(path.is_file, _SOON_S, "the file")
         path.write_text("1\n")
     assert path.read_text() == "1\n"
 
