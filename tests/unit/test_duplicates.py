@@ -84,6 +84,15 @@ class TestUnconfirmed:
             unconfirmed.abandon(key)
         assert [unconfirmed.may_be_repeated(key) for key in keys] == [False] + [True] * 8
 
+    def test_another_program_goes_on_with_it(self) -> None:
+        before = Unconfirmed()
+        before.add(KEY)
+        descriptor, since = before.kept
+        after = Unconfirmed((os.dup(descriptor), since))
+        assert after.since == before.since
+        after.abandon(KEY)
+        assert before.may_be_repeated(KEY)
+
 
 class Mailbox:
     """alice@example.org, with copies of a given time and key."""

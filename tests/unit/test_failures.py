@@ -15,6 +15,7 @@ from lmtpd.failures import (
     StoreError,
     StoreVanishedError,
     UnsafeMailboxError,
+    kept,
     reply_for,
     told,
 )
@@ -104,3 +105,19 @@ def test_told_with_what_was_noted() -> None:
     error = ValueError("words")
     error.add_note("more")
     assert told(error) == "ValueError: words; more"
+
+
+def test_an_error_that_is_kept_has_no_frames() -> None:
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "full")
+        except OSError as cause:
+            raise StoreError("cannot") from cause
+    except StoreError as error:
+        caught = error
+    assert caught.__traceback__ is not None
+    found = kept(caught)
+    assert found is caught
+    assert found.__traceback__ is None
+    assert found.__cause__ is not None
+    assert found.__cause__.__traceback__ is None

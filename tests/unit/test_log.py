@@ -112,3 +112,21 @@ def test_a_reader_who_does_not_come_does_not_keep_us_at_the_end(reader: Reader) 
     begun = time.monotonic()
     reader.log.close()
     assert time.monotonic() - begun >= LAST_LINES_S
+
+
+def test_a_child_does_not_write_what_its_parent_will(reader: Reader) -> None:
+    while reader.log._entries == []:
+        reader.log.line("before", text="x" * 1000)
+    reader.log.forget()
+    reader.events()
+    reader.log.line("after")
+    assert reader.events() == ["after"]
+
+
+def test_another_target_hears_all_from_now_on(reader: Reader) -> None:
+    other = Reader()
+    reader.log.line("before")
+    reader.log.move_to(Stream(other.written, FORMS["logfmt"], lambda: 0.0))
+    reader.log.line("after")
+    assert (reader.events(), other.events()) == (["before"], ["after"])
+    os.close(other.end)
