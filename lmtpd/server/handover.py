@@ -22,6 +22,14 @@ VARIABLE = "LMTPD_HANDOVER"
 TRIAL = "trial"
 """In its place: show that you could serve, and end."""
 
+Left = tuple[
+    Sequence[Listener],
+    Sequence[tuple[str, socket.socket]],
+    Sequence[tuple[int, Channel]],
+    tuple[int, float],
+]
+"""Listeners, what systemd had handed over, workers, and the memory of unconfirmed deliveries."""
+
 
 @dataclass(slots=True)
 class Handover:
@@ -37,18 +45,10 @@ class Handover:
     is_trial: bool = False
 
 
-def offer(
-    listeners: Sequence[Listener],
-    handed: Sequence[tuple[str, socket.socket]],
-    workers: Sequence[tuple[int, Channel]],
-    unconfirmed: tuple[int, float],
-) -> str:
+def offer(left: Left) -> str:
     """The text for the new program's environment; the descriptors in it outlive the execve."""
-    descriptors = [one.socket.fileno() for one in listeners]
-    descriptors += [one.fileno() for _, one in handed]
-    descriptors += [channel.fileno() for _, channel in workers]
-    for descriptor in (*descriptors, unconfirmed[0]):
-        os.set_inheritable(descriptor, True)
+    _set_inheritable(left, to=True)
+    listeners, handed, workers, unconfirmed = left
     return json.dumps(
         {
             "pid": os.getpid(),
@@ -64,20 +64,9 @@ def offer(
     )
 
 
-def withdraw(
-    listeners: Sequence[Listener],
-    handed: Sequence[tuple[str, socket.socket]],
-    workers: Sequence[tuple[int, Channel]],
-    unconfirmed: tuple[int, float],
-) -> None:
+def withdraw(left: Left) -> None:
     """The execve has failed: programs that workers start shall not have the descriptors."""
-    for one in listeners:
-        one.socket.set_inheritable(False)
-    for _, given in handed:
-        given.set_inheritable(False)
-    for _, channel in workers:
-        os.set_inheritable(channel.fileno(), False)
-    os.set_inheritable(unconfirmed[0], False)
+    _set_inheritable(left, to=False)
 
 
 def accept(environment: MutableMapping[str, str]) -> Handover:
@@ -103,6 +92,15 @@ def accept(environment: MutableMapping[str, str]) -> Handover:
         [(pid, Channel(_taken(number))) for pid, number in found["workers"]],
         (descriptor, since),
     )
+
+
+def _set_inheritable(left: Left, *, to: bool) -> None:
+    listeners, handed, workers, (unconfirmed, _) = left
+    descriptors = [one.socket.fileno() for one in listeners]
+    descriptors += [one.fileno() for _, one in handed]
+    descriptors += [channel.fileno() for _, channel in workers]
+    for descriptor in (*descriptors, unconfirmed):
+        os.set_inheritable(descriptor, to)
 
 
 def _taken(descriptor: int) -> socket.socket:

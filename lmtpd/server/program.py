@@ -76,12 +76,12 @@ class Program:
         """
         left = listeners, self._handed, workers, self._unconfirmed
         command = self._command()
-        environment = {**os.environ, VARIABLE: offer(*left)}
+        environment = {**os.environ, VARIABLE: offer(left)}
         try:
             privileges.hand_down()
             os.execve(command[0], command, environment)  # noqa: S606 # nosec B606 # as we were started
         except OSError:
-            withdraw(*left)
+            withdraw(left)
             raise
 
     def _command(self) -> list[str]:
