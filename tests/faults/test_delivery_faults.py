@@ -735,6 +735,7 @@ def test_a_real_limit_on_the_size_of_files(scenario: Scenario, way: Way, tmp_pat
     assert server.lost_descriptors() == []
     assert all(one.reply.is_success for each in server.deliver(text) for one in each)
     server.disk.give_back()
+    del server
     assert open_descriptors() == before
 
 
@@ -756,6 +757,7 @@ def test_a_real_limit_on_the_number_of_descriptors(
         assert all(one.reply.is_success for each in server.deliver() for one in each)
         server.disk.give_back()
         counts.append(sum(one.reply.is_success for each in outcomes for one in each))
+    del server
     assert open_descriptors() == before
     assert counts[0] == 0
     assert counts[-1] == sum(map(len, scenario.jobs))

@@ -223,6 +223,7 @@ def test_a_disk_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
         hangs.touch()
         try:
             wait_for(lambda: status.told()["disk"] is None, _SOON_S, "no figure of the disk")
+            wait_for(lambda: status.told()["not_ready"], _SOON_S, "a write that hangs as well")
             begun = time.monotonic()
             every = [*pool.map(lambda _: status.told(), range(8))]
             assert time.monotonic() - begun < PATIENCE_SECONDS, "who comes late does not wait again"
