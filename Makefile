@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that share the tests: most of these wait, for time-outs and for other programs.
+JOBS ?= 2
 
 .PHONY: run test mta lint audit docs docs-site bench clean
 
@@ -16,7 +18,7 @@ run: $(VENV)/run.stamp
 # CI=true it ends with the CPU for each delivery against the floor, beside the committed figure.
 test: lint $(if $(filter true,$(CI)),audit)
 	@$(BIN)/python tests/components.py $(if $(filter true,$(CI)),--install,|| true)
-	$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest --cov --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
 	$(if $(filter true,$(CI)),$(BIN)/python bench/cpu_check.py)
 
 lint: $(VENV)/test.stamp

@@ -7,6 +7,7 @@ test fails. Nobody can log in as one of them.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import itertools
 import os
 import shutil
@@ -24,6 +25,7 @@ from tests.support.processes import PROGRAMS_PATH
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 30.0
+_LOCK = Path(tempfile.gettempdir()) / "lmtpd-tests-accounts"
 _numbers = itertools.count()
 """Users of one test may be there while another makes its own."""
 
@@ -117,7 +119,7 @@ class Accounts:
         """Make a user; the home is an empty directory of mode 0700 unless it is given."""
         name = f"lmtpd{os.getpid()}{letter}{self._number}"
         place = home or self.folder / letter
-        _run("useradd", "-M", "-U", "-d", str(place), "-s", "/bin/false", *options, name)
+        _exclusively("useradd", "-M", "-U", "-d", str(place), "-s", "/bin/false", *options, name)
         self._made.append(name)
         entry = _entry(name)
         account = Account(name, int(entry[2]), int(entry[3]), place)
@@ -134,7 +136,7 @@ class Accounts:
 
     def remove(self, name: str) -> None:
         """The account alone; the home stays."""
-        _run("userdel", name)
+        _exclusively("userdel", name)
         self._made.remove(name)
 
 
@@ -149,11 +151,14 @@ def _entry(name: str) -> list[str]:
     return entry.split(":")
 
 
-def _run(*command: str) -> None:
-    subprocess.run(
-        command,
-        check=True,
-        capture_output=True,
-        env={**os.environ, "PATH": PROGRAMS_PATH},
-        timeout=_GRACE_S,
-    )
+def _exclusively(*command: str) -> None:
+    """Run it; tests of another process wait meanwhile, for useradd(8) itself would give up."""
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PATH": PROGRAMS_PATH},
+            timeout=_GRACE_S,
+        )
