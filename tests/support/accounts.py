@@ -25,7 +25,6 @@ from tests.support.processes import PROGRAMS_PATH
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 30.0
-_LOCK = Path(tempfile.gettempdir()) / "lmtpd-tests-accounts"
 _numbers = itertools.count()
 """Users of one test may be there while another makes its own."""
 
@@ -153,8 +152,9 @@ def _entry(name: str) -> list[str]:
 
 def _exclusively(*command: str) -> None:
     """Run it; tests of another process wait meanwhile, for useradd(8) itself would give up."""
-    with _LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    place = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
         subprocess.run(
             command,
             check=True,
@@ -162,3 +162,5 @@ def _exclusively(*command: str) -> None:
             env={**os.environ, "PATH": PROGRAMS_PATH},
             timeout=_GRACE_S,
         )
+    finally:
+        os.close(place)
