@@ -102,9 +102,9 @@ class Channel:
         return list(zip(owners, descriptors, strict=True))
 
     def say(self, text: str) -> bool:
-        """Tell the other end, and never wait; whether it will get to know.
+        """Tell the other end, and never wait; whether it is there.
 
-        An end that does not listen misses what is said to it.
+        One that does not listen misses what is said once it has no room for more.
         """
         try:
             self._end.send(text.encode(), socket.MSG_DONTWAIT)

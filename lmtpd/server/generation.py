@@ -105,9 +105,8 @@ class Generation(Workforce):
         fault = place.channel.wait_until_ready(START_SECONDS)
         if fault is None:
             return
-        # It has said why, and ends; or it takes too long.
-        if not fault:
-            os.kill(place.pid, signal.SIGKILL)
+        # It takes too long; to one that has ended, or is about to, this does nothing.
+        os.kill(place.pid, signal.SIGKILL)
         _, status = os.waitpid(place.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         self._vacate(place, code)

@@ -172,10 +172,6 @@ class Supervisor:
         due = [now + one.plan.patience_s / LOOKS_IN_PATIENCE for one in self._generations()]
         due += self._generation.due if self._generation else ()
         due += [one.due for one in self._companions if one.due is not None]
-        due += [
-            one.plan.patience_s / LOOKS_IN_PATIENCE + time.monotonic()
-            for one in self._generations()
-        ]
         due += [one.due for one in (self._control, self._manager) if one and one.due is not None]
         first = min(due, default=inf)
         return None if first == inf else max(0.0, first - now)

@@ -53,11 +53,13 @@ class Workforce:
         return [(place.pid, place.channel) for place in self._places if place.channel]
 
     def retire(self) -> None:
-        """Have them accept no more, and go when they have done what they have."""
-        if not self._has_to_go:
-            self._has_to_go = True
-            for channel in self.channels().values():
-                channel.say(RETIRE)
+        """Have them accept no more, and go when they have done what they have.
+
+        To be said again and again: one that did not listen for long has missed it.
+        """
+        self._has_to_go = True
+        for channel in self.channels().values():
+            channel.say(RETIRE)
 
     def signal(self, number: signal.Signals) -> None:
         """Send all of them a signal that ends them, soon or at once."""
