@@ -22,6 +22,7 @@ from .protocol.limits import Limits
 from .recipients.chain import VerifierChain
 from .recipients.memory import Memory
 from .recipients.process import Deadline, Event
+from .record import Record
 from .trust import Resolved
 
 _Arguments = ParamSpec("_Arguments")
@@ -115,6 +116,8 @@ class Services:
     """Has a message write to its file, and waits, but not for ever: HeldUpError."""
     log: Log
     meter: Meter
+    record: Record
+    """Is told what becomes of recipients."""
     is_stopping: Callable[[], bool]
 
 

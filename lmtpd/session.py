@@ -140,7 +140,7 @@ class Session:
             self._converse()
         except TimeoutError:
             reply = self._patience.last_words
-            self._log_cut_off(reply)
+            self._note_cut_off(reply)
             self._part(reply)
         except OSError as error:
             if self._has_heard:  # else it only looked whether we are there, and nothing is lost
@@ -237,7 +237,7 @@ class Session:
             case Refused(reply):
                 self._say(reply)
                 if not self._dialogue.is_open:
-                    self._log_cut_off(reply)
+                    self._note_cut_off(reply)
             case _:
                 self._say(_FIXED_REPLIES[type(event)])
 
@@ -246,7 +246,7 @@ class Session:
     def _begin(self, mail: MailFrom) -> None:
         refusal = self._services.room.refusal(mail.size)
         if refusal:
-            self._note_no_room(mail, refusal)
+            self._services.record.no_room(mail, self._peer, refusal)
             self._say(refusal)
             return
         self._envelope = Envelope(
@@ -275,7 +275,7 @@ class Session:
             envelope.recipients.append(recipient)
             envelope.copies += len(recipient.mailboxes)
         else:
-            self._note_refusal(address, reply, cause)
+            self._services.record.refused(envelope, self._peer, address, reply, cause)
         self._say(reply)
 
     def _judge(self, verdict: Verdict) -> tuple[Reply, str]:
@@ -314,9 +314,16 @@ class Session:
         if self._dialogue.has_input or self._transport.has_input():
             self._abandon()
         self._has_just_delivered, self.is_new = True, False
-        common = self._words(envelope, took)
+        self._services.record.ended(
+            envelope,
+            self._peer,
+            self._original_client,
+            outcomes,
+            self._message.size if self._message else 0,
+            self._verifying,
+            took,
+        )
         for outcome in outcomes:
-            self._note_outcome(common, outcome, took)
             self._say(outcome.reply)
         self._forget()
 
@@ -446,92 +453,14 @@ class Session:
             self._outbox.clear()
             self._transport.sendall(data)
 
-    # The log, and the figures.
-
-    def _note_refusal(self, address: Address, reply: Reply, cause: str) -> None:
-        envelope, meter = self._envelope, self._services.meter
-        meter.refused(address)
-        meter.happened(
-            "refused",
-            envelope.id,
-            self._peer,
-            envelope.reverse_path,
-            address,
-            reply,
-            cause=cause,
-        )
-        self._services.log.line(
-            "refused",
-            id=envelope.id,
-            peer=self._peer,
-            sender=f"<{envelope.reverse_path}>",
-            recipient=address,
-            reply=reply,
-            cause=cause,
-        )
-
-    def _log_cut_off(self, reply: Reply) -> None:
+    def _note_cut_off(self, reply: Reply) -> None:
         self._services.log.line("cut-off", peer=self._peer, reply=reply)
-
-    def _note_no_room(self, mail: MailFrom, reply: Reply) -> None:
-        self._services.meter.happened("refused", "", self._peer, mail.reverse_path, "", reply)
-        sender = f"<{mail.reverse_path}>"
-        self._services.log.line(
-            "refused", peer=self._peer, sender=sender, size=mail.size, reply=reply
-        )
-
-    def _words(self, envelope: Envelope, took: float) -> str:
-        """What the lines of all recipients say."""
-        original = {f"client_{key.lower()}": text for key, text in self._original_client.items()}
-        return self._services.log.words(
-            id=envelope.id,
-            peer=self._peer,
-            helo=envelope.client_name,
-            tls=envelope.tls and envelope.tls.version,
-            client_cert=envelope.tls and envelope.tls.client,
-            sender=f"<{envelope.reverse_path}>",
-            size=self._message.size if self._message else 0,
-            verify=self._verifying,
-            seconds=took,
-            **original,
-        )
-
-    def _note_outcome(self, common: str, outcome: Outcome, took: float) -> None:
-        event, envelope = _event(outcome), self._envelope
-        self._services.meter.happened(
-            event,
-            envelope.id,
-            self._peer,
-            envelope.reverse_path,
-            outcome.recipient.address,
-            outcome.reply,
-            self._message.size if self._message else 0,
-            took,
-            outcome.cause,
-        )
-        self._services.log.line(
-            event,
-            common,
-            recipient=outcome.recipient.address,
-            mailbox=",".join(outcome.recipient.mailboxes),
-            reply=outcome.reply,
-            queue=max(0.0, took - outcome.seconds) if outcome.seconds else None,
-            disk=outcome.seconds or None,
-            file=",".join(outcome.names),
-            cause=outcome.cause and told(outcome.cause),
-        )
 
 
 @functools.lru_cache(maxsize=16)
 def _introduced(host: str, reply: Reply, more: tuple[str, ...]) -> Reply:
     """The same to every client."""
     return replace(reply, lines=(f"{host} {reply.lines[0]}", *more))
-
-
-def _event(outcome: Outcome) -> str:
-    if outcome.is_repetition:
-        return "repeated"
-    return "delivered" if outcome.reply.is_success else "failed"
 
 
 _FIXED_REPLIES = {

@@ -40,6 +40,7 @@ from .recipients.memory import Memory
 from .recipients.policy import Policy
 from .recipients.process import Deadline, Event, Process, Report
 from .recipients.table_file import LOOK_S, TableFile
+from .record import Record
 from .services import Runtime, Services
 from .shipped import Shipped, homes_of_users, rules_of
 from .trusted_names import TrustedNames
@@ -346,5 +347,6 @@ def services(
         write_out=runtime.write_out,
         log=runtime.log,
         meter=runtime.meter,
+        record=Record(runtime.log, runtime.meter),
         is_stopping=runtime.is_stopping,
     )

@@ -42,6 +42,7 @@ FLOORS = {
         "log",
         "meter",
         "patience",
+        "record",
         "services",
         "session",
     ),
