@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,3 +36,31 @@ class SendMessage:
 Step = Say | Hear | Secure | SendMessage
 Steps = Generator[Step, bytes, T]
 """A dialogue: it is sent the octets that a step has heard, and gives a T in the end."""
+
+
+def watched(
+    steps: Steps[T],
+    over: Callable[[Step, bytes], object],
+    failed: Callable[[OSError], object] = lambda _: None,
+) -> Steps[T]:
+    """The same dialogue, while somebody looks on.
+
+    Args:
+        steps: the dialogue.
+        over: is told when a step is over, and what it has heard.
+        failed: is told when the connection cannot carry out a step.
+    """
+    step = next(steps)
+    try:
+        while True:
+            try:
+                heard = yield step
+            except OSError as error:
+                failed(error)
+                step = steps.throw(error)
+            else:
+                over(step, heard)
+                step = steps.send(heard)
+    except StopIteration as end:
+        result: T = end.value
+        return result

@@ -13,7 +13,7 @@ from ..client.connection import Connection
 from ..client.dialogue import SessionEndedError, opening, session
 from ..client.probe import probe
 from ..client.reader import ReplyReader
-from ..client.steps import Hear, Say, Steps
+from ..client.steps import Hear, Say, Step, Steps, watched
 from ..client.tls import Tls
 from ..client.transaction import Transaction
 from ..config import Config
@@ -42,6 +42,14 @@ class _Clock:
     begun: float
     dot: float = 0.0
     replied: float = 0.0
+
+    def over(self, step: Step, _: bytes) -> None:
+        """A step of the dialogue: to send the dot, to have it answered, or another."""
+        now = time.perf_counter()
+        if isinstance(step, Say) and step.octets == _DOT:
+            self.dot = now
+        if isinstance(step, Hear) and self.dot and not self.replied:
+            self.replied = now
 
 
 def look(settings: Config, address: Address) -> Findings:
@@ -93,29 +101,8 @@ def _sent(place: network.Place, tls: Tls, address: Address) -> tuple[Reply, _Clo
     clock = _Clock(time.perf_counter())
     with Connection(place.target, tls) as connection:
         steps = session(ReplyReader(), machine_name(), tls.mode, transaction)
-        (reply,) = connection.perform(_timed(steps, clock), [text])
+        (reply,) = connection.perform(watched(steps, clock.over), [text])
     return reply, clock
-
-
-def _timed(steps: Steps[tuple[Reply, ...]], clock: _Clock) -> Steps[tuple[Reply, ...]]:
-    """The same dialogue; the clock learns when the dot was sent, and when it was answered."""
-    step = next(steps)
-    try:
-        while True:
-            try:
-                heard = yield step
-            except OSError as error:
-                step = steps.throw(error)
-                continue
-            now = time.perf_counter()
-            if isinstance(step, Say) and step.octets == _DOT:
-                clock.dot = now
-            if isinstance(step, Hear) and clock.dot and not clock.replied:
-                clock.replied = now
-            step = steps.send(heard)
-    except StopIteration as end:
-        result: tuple[Reply, ...] = end.value
-        return result
 
 
 def _found(settings: Config, address: Address, reply: Reply) -> Findings:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from ..client.steps import Hear, Say, Secure, SendMessage, Step, Steps
+from ..client.steps import Hear, Say, Secure, SendMessage, Step, Steps, watched
 from ..failures import told
 from ..terminal import printable
 
@@ -54,20 +54,11 @@ class Transcript:
             steps: the dialogue.
             secured: says what a handshake has agreed on.
         """
-        step = next(steps)
-        try:
-            while True:
-                try:
-                    heard = yield step
-                except OSError as error:
-                    self.fault(told(error))
-                    step = steps.throw(error)
-                else:
-                    self._over(step, heard, secured)
-                    step = steps.send(heard)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return watched(
+            steps,
+            lambda step, heard: self._over(step, heard, secured),
+            lambda error: self.fault(told(error)),
+        )
 
     def counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces of the message, on their way."""
