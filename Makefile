@@ -18,7 +18,7 @@ run: $(VENV)/run.stamp
 # CI=true it ends with the CPU for each delivery against the floor, beside the committed figure.
 test: lint $(if $(filter true,$(CI)),audit)
 	@$(BIN)/python tests/components.py $(if $(filter true,$(CI)),--install,|| true)
-	$(BIN)/python -m pytest --cov --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --cov --numprocesses $(JOBS) --no-loadscope-reorder
 	$(if $(filter true,$(CI)),$(BIN)/python bench/cpu_check.py)
 
 lint: $(VENV)/test.stamp

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import settings
 
@@ -11,16 +13,13 @@ from tests.support.certificates import Certificate, make_certificate
 settings.register_profile("lmtpd", deadline=None, derandomize=True)
 settings.load_profile("lmtpd")
 
-# What the tests of these folders share takes long to make: one process has all of them.
-_TOGETHER = ("backends", "package")
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Where several processes share the work."""
+    from tests.support.sharing import Sharing
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the work (`make test`), each takes whole files."""
-    for item in items:
-        folder = item.path.parent
-        group = folder if folder.name in _TOGETHER else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+    return Sharing(config, log)
 
 
 @pytest.fixture(scope="session")
