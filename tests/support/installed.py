@@ -74,6 +74,8 @@ class Installed(Booted):
         """All is stopped, and as it is installed, but for the mail that was promised."""
         self.systemctl("stop", "lmtpd.socket", "lmtpd.service")
         self.systemctl("reset-failed")
+        self.systemctl("enable", "lmtpd.service")
+        self.systemctl("disable", "lmtpd.socket")
         self.write(CONFIG, self._config)
         shutil.rmtree(self.path(STORE) / STEADY.partition("@")[2], ignore_errors=True)
         if self.path(_DROP_INS).exists():
