@@ -90,7 +90,7 @@ def test_it_has_no_descriptor_of_ours_that_can_be_inherited(
 
 
 def test_one_that_hangs_is_killed(program: ProgramFile, tmp_path: Path) -> None:
-    asking = Asking(tmp_path, program, lmtp_hook_timeout=0.5)
+    asking = Asking(tmp_path, program, lmtp_hook_timeout=3)
     wait_for(lambda: asking.verdict(ALICE).is_accepted, _SOON_S, "an answer in time")
     assert asking.verdict("mute@wrong.example").kind is Kind.DEFER
     wait_for(lambda: not program.running(), _SOON_S, "the end of the program")

@@ -275,6 +275,14 @@ class TestStopping:
         )
         assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250, 421]
 
+    def test_idle_after_the_first_transaction_hears_421(
+        self, settings: dict[str, str], log: io.StringIO
+    ) -> None:
+        """What begins nothing is answered, and then there is nothing more to wait for."""
+        text = b"Subject: x\r\n\r\n.\r\n"
+        line = run(Line(_TO_DATA, text, b"HELP\r\n"), services(settings, log, is_stopping=True))
+        assert line.codes == [220, 250, 250, 250, 250, 354, 250, 250, 214, 421]
+
     def test_quit_is_answered(self, settings: dict[str, str], log: io.StringIO) -> None:
         """OpenSMTPD delivers again what was acknowledged if its QUIT gets 421."""
         text = b"Subject: x\r\n\r\n.\r\n"
