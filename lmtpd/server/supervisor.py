@@ -244,6 +244,8 @@ class Supervisor:
             self._serve_with(generation)
         except (ConfigError, StartError, OSError) as error:
             return str(error).splitlines()
+        except Exception as error:  # noqa: BLE001 - a bug must cost a reload, not the server
+            return [told(error)]
         if before:
             self._earlier.append(before)
         return []
@@ -256,7 +258,7 @@ class Supervisor:
         """
         try:
             self._adopt(generation)
-        except OSError:
+        except Exception:
             generation.signal(signal.SIGKILL)
             self._earlier.append(generation)  # to be reaped
             raise
@@ -267,7 +269,8 @@ class Supervisor:
         try:
             if plan.pid_file:
                 pid_file.write(plan.pid_file)
-        except OSError:
+            plan.take_effect()
+        except Exception:
             _drop(unused(listeners, self._listeners))
             raise
         before = self._generation.plan if self._generation else None
@@ -277,7 +280,6 @@ class Supervisor:
         self._listeners, self._generation = listeners, generation
         self._meet(plan, before)
         self._accompany(plan)
-        plan.take_effect()
         generation.employ_first(listeners)
 
     def _meet(self, plan: Plan, before: Plan | None) -> None:

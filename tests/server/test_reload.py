@@ -27,6 +27,21 @@ ALICE = "alice@example.org"
 _SOON_S = 30.0
 _RELOADS = 20
 
+_FAILS_TO_READ_ANEW = """
+import itertools, sys
+from lmtpd import cli, config
+
+reads, read = itertools.count(), config.load
+
+def load(*arguments):
+    if next(reads) == 1:
+        raise RuntimeError("a bug")
+    return read(*arguments)
+
+config.load = load
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
 
 class Configured(Server):
     """A server whose settings stand in a file."""
@@ -133,12 +148,26 @@ def test_a_fault_changes_nothing_and_is_told(tmp_path: Path, line: str, fault: s
         done = server.reload()
         assert done.returncode == os.EX_CONFIG
         assert fault in done.stderr
+        refused = server.log.count("reload-refused")
         os.kill(server.pid, signal.SIGHUP)
-        wait_for(lambda: "reload-refused" in server.log, _SOON_S, "the line of the log")
+        wait_for(lambda: server.log.count("reload-refused") > refused, _SOON_S, "the line")
         assert fault in server.log
         assert server.workers() == before
         begin(client)
         end(client)
+
+
+def test_a_bug_costs_the_reload_and_not_the_server(tmp_path: Path) -> None:
+    server = Configured(tmp_path)
+    server._program = ("-c", _FAILS_TO_READ_ANEW)
+    with server, greeted(server.port) as client:
+        done = server.reload()
+        assert done.returncode != 0
+        assert "RuntimeError: a bug" in done.stderr
+        begin(client)
+        end(client)
+        assert server.reload().returncode == 0
+    assert "reload-refused" in server.log
 
 
 def test_a_port_that_is_taken_changes_nothing(tmp_path: Path) -> None:
