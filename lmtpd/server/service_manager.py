@@ -1,6 +1,6 @@
 """The service manager: what systemd wants to hear of a service (sd_notify(3)).
 
-A datagram for each state. Nobody waits for it, and a manager that is gone costs nothing.
+A datagram for each state. A manager that is gone costs nothing, one that hangs not much.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+
+_PATIENCE_S = 1.0
+"""His queue may be full, at boot say; and who misses READY=1 ends us."""
 
 
 class ServiceManager:
@@ -52,8 +55,9 @@ class ServiceManager:
         if not self._address:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-            end.setblocking(False)
-            end.sendto("\n".join(assignments).encode(), self._address)
+            end.settimeout(_PATIENCE_S)
+            end.connect(self._address)
+            end.send("\n".join(assignments).encode())
 
 
 def _half_of_watchdog(environment: Mapping[str, str]) -> float:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from lmtpd.server.service_manager import ServiceManager
 from tests.support.command_line import lmtpd
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
 _SOON_S = 30.0
+# Less than it is waited for.
+_A_MOMENT_S = 0.3
 
 
 class Manager:
@@ -75,6 +80,20 @@ def test_it_hears_of_each_change(tmp_path: Path, manager: Manager) -> None:
             assert manager.hear()["READY"] == "1"
         server.terminate()
         assert manager.hear()["STOPPING"] == "1"
+
+
+def test_one_with_much_to_read_misses_nothing(manager: Manager) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others:
+        others.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                others.sendto(b"WATCHDOG=1", manager.socket.getsockname())
+    with ThreadPoolExecutor() as pool:
+        telling = pool.submit(ServiceManager(os.environ).ready, "Taking mail")
+        with pytest.raises(TimeoutError):
+            telling.result(_A_MOMENT_S)
+        assert manager.hear() == {"READY": "1", "STATUS": "Taking mail"}
+        telling.result()
 
 
 def test_the_watchdog_hears_that_it_lives(
