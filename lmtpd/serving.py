@@ -69,9 +69,10 @@ class Serving:
         except BindError as error:
             raise CommandError(os.EX_OSERR, f"systemd's sockets: {error}") from error
         self._unconfirmed = Unconfirmed(self._before.unconfirmed)
-        self._program = Program(arguments, self._handed, self._unconfirmed.kept)
+        self._keepsake = Keepsake(self._before.keepsake)
+        memories = self._unconfirmed.kept, self._keepsake.files
+        self._program = Program(arguments, self._handed, *memories)
         self._feed: tuple[socket.socket, socket.socket] | None = None
-        self._keepsake = Keepsake()
 
     def run(self) -> int:
         """Serve; the exit code.

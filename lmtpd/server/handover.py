@@ -11,7 +11,7 @@ import json
 import os
 import socket
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,49 +22,43 @@ VARIABLE = "LMTPD_HANDOVER"
 TRIAL = "trial"
 """In its place: show that you could serve, and end."""
 
-Left = tuple[
-    Sequence[Listener],
-    Sequence[tuple[str, socket.socket]],
-    Sequence[tuple[int, Channel]],
-    tuple[int, float],
-]
-"""Listeners, what systemd had handed over, workers, and the memory of unconfirmed deliveries."""
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Handover:
     """What comes from before; empty at an ordinary start."""
 
-    listeners: list[Listener] = field(default_factory=list)
-    handed: list[tuple[str, socket.socket]] = field(default_factory=list)
+    listeners: Sequence[Listener] = ()
+    handed: Sequence[tuple[str, socket.socket]] = ()
     """What systemd had handed over, by name; among the listeners too."""
-    workers: list[tuple[int, Channel]] = field(default_factory=list)
+    workers: Sequence[tuple[int, Channel]] = ()
     """The process ids of those that serve still, and the channels to them."""
     unconfirmed: tuple[int, float] | None = None
-    """Its descriptor, and since when it is kept."""
+    """The memory of unconfirmed deliveries: its descriptor, and since when it is kept."""
+    keepsake: tuple[int, ...] = ()
+    """The descriptors of what the status knew."""
     is_trial: bool = False
 
 
-def offer(left: Left) -> str:
+def offer(left: Handover) -> str:
     """The text for the new program's environment; the descriptors in it outlive the execve."""
     _set_inheritable(left, to=True)
-    listeners, handed, workers, unconfirmed = left
     return json.dumps(
         {
             "pid": os.getpid(),
             "listeners": [
                 [one.socket.fileno(), one.place, one.file and [str(one.file[0]), *one.file[1:]]]
-                for one in listeners
+                for one in left.listeners
                 if one.place
             ],
-            "handed": [[name, one.fileno()] for name, one in handed],
-            "workers": [[pid, channel.fileno()] for pid, channel in workers],
-            "unconfirmed": unconfirmed,
+            "handed": [[name, one.fileno()] for name, one in left.handed],
+            "workers": [[pid, channel.fileno()] for pid, channel in left.workers],
+            "unconfirmed": left.unconfirmed,
+            "keepsake": left.keepsake,
         }
     )
 
 
-def withdraw(left: Left) -> None:
+def withdraw(left: Handover) -> None:
     """The execve has failed: programs that workers start shall not have the descriptors."""
     _set_inheritable(left, to=False)
 
@@ -81,31 +75,27 @@ def accept(environment: MutableMapping[str, str]) -> Handover:
     found: dict[str, Any] = json.loads(text) if text else {}
     if found.get("pid") != os.getpid():
         return Handover()  # meant for another process, from which we have the variables
-    descriptor, since = found["unconfirmed"]
-    os.set_inheritable(descriptor, False)
-    return Handover(
+    left = Handover(
         [
-            Listener(_taken(number), 0, place, _file(file))
+            Listener(socket.socket(fileno=number), 0, place, _file(file))
             for number, place, file in found["listeners"]
         ],
-        [(name, _taken(number)) for name, number in found["handed"]],
-        [(pid, Channel(_taken(number))) for pid, number in found["workers"]],
-        (descriptor, since),
+        [(name, socket.socket(fileno=number)) for name, number in found["handed"]],
+        [(pid, Channel(socket.socket(fileno=number))) for pid, number in found["workers"]],
+        tuple(found["unconfirmed"]),
+        tuple(found["keepsake"]),
     )
+    _set_inheritable(left, to=False)
+    return left
 
 
-def _set_inheritable(left: Left, *, to: bool) -> None:
-    listeners, handed, workers, (unconfirmed, _) = left
-    descriptors = [one.socket.fileno() for one in listeners]
-    descriptors += [one.fileno() for _, one in handed]
-    descriptors += [channel.fileno() for _, channel in workers]
-    for descriptor in (*descriptors, unconfirmed):
+def _set_inheritable(left: Handover, *, to: bool) -> None:
+    descriptors = [one.socket.fileno() for one in left.listeners]
+    descriptors += [one.fileno() for _, one in left.handed]
+    descriptors += [channel.fileno() for _, channel in left.workers]
+    descriptors += (left.unconfirmed or ())[:1]
+    for descriptor in (*descriptors, *left.keepsake):
         os.set_inheritable(descriptor, to)
-
-
-def _taken(descriptor: int) -> socket.socket:
-    os.set_inheritable(descriptor, False)
-    return socket.socket(fileno=descriptor)
 
 
 def _file(told: list[Any] | None) -> tuple[Path, int, int] | None:

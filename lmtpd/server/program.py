@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from . import privileges
 from .channel import Channel
-from .handover import TRIAL, VARIABLE, offer, withdraw
+from .handover import TRIAL, VARIABLE, Handover, offer, withdraw
 from .listener import Listener
 
 TRIAL_SECONDS = 60.0
@@ -29,6 +29,7 @@ class Program:
         arguments: Sequence[str],
         handed: Sequence[tuple[str, socket.socket]],
         unconfirmed: tuple[int, float],
+        keepsake: tuple[int, ...],
     ) -> None:
         """It is started as we were.
 
@@ -36,6 +37,7 @@ class Program:
             arguments: of the command line, behind the command.
             handed: what systemd has handed over, by name.
             unconfirmed: the descriptor of what outlives workers, and since when it is kept.
+            keepsake: the descriptors of what outlives the process that tells the status.
         """
         # What stands before our own arguments: Python, its options, and what it runs.
         begin = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
@@ -43,6 +45,7 @@ class Program:
         self._arguments = arguments
         self._handed = handed
         self._unconfirmed = unconfirmed
+        self._keepsake = keepsake
 
     def faults(self) -> list[str]:
         """Why it cannot take our place, in lines."""
@@ -74,7 +77,7 @@ class Program:
         Raises:
             OSError: that cannot be; nothing has changed.
         """
-        left = listeners, self._handed, workers, self._unconfirmed
+        left = Handover(listeners, self._handed, workers, self._unconfirmed, self._keepsake)
         command = self._command()
         environment = {**os.environ, VARIABLE: offer(left)}
         try:

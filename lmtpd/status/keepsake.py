@@ -21,26 +21,31 @@ class Keepsake:
     It is made in the parent process and reached by what that forks.
     """
 
-    def __init__(self) -> None:
-        """Nothing is kept; nothing ever is where the system gives no such file."""
-        self._files: tuple[int, ...] = ()
+    def __init__(self, files: tuple[int, ...] = ()) -> None:
+        """Nothing is kept, or what another program kept; nothing where the system has no such file.
+
+        Args:
+            files: what it had in `files`.
+        """
+        self.files = files
+        """The descriptors."""
         self._number = 0
         with suppress(OSError):
-            self._files = tuple(os.memfd_create(f"lmtpd-status-{one}") for one in (0, 1))
+            self.files = files or tuple(os.memfd_create(f"lmtpd-status-{one}") for one in (0, 1))
 
     def write(self, octets: bytes) -> None:
         """Keep this in the place of what was kept before; a writing that fails changes nothing."""
         self._number += 1
         head = _HEAD.pack(self._number, len(octets), zlib.crc32(octets))
         with suppress(OSError):
-            for file in self._files[self._number % 2 :][:1]:
+            for file in self.files[self._number % 2 :][:1]:
                 os.ftruncate(file, 0)
                 os.pwrite(file, head + octets, 0)
 
     def read(self) -> bytes | None:
         """The newest that is whole; None if there is none."""
         found: tuple[int, bytes | None] = 0, None
-        for file in self._files:
+        for file in self.files:
             with suppress(OSError, struct.error):
                 head = os.pread(file, _HEAD.size, 0)
                 number, size, crc = _HEAD.unpack(head)

@@ -367,6 +367,27 @@ def test_its_successor_knows_what_it_knew(number: signal.Signals, tmp_path: Path
         assert sum(slot["delivered"] for slot in status.told()["slots"]) == 2
 
 
+def test_another_program_knows_it_as_well(tmp_path: Path) -> None:
+    """And does not miss the workers of before."""
+    with serving(tmp_path, lmtp_workers=1) as (server, status):
+        delivered = {"sample": "lmtpd_recipients_total", "outcome": "delivered"}
+        deliver(server, 1, ALICE)
+        wait_for(lambda: status.metric(**delivered) == 1, _SOON_S, "a delivery")
+        before, (old,) = status.told(), status.workers()
+        os.kill(server.pid, signal.SIGUSR2)
+        wait_for(lambda: server.log.count("worker-started") == 2, _SOON_S, "another worker")
+        wait_for(lambda: accepts(status.port), _SOON_S, "who tells it now")
+        wait_for(lambda: status.workers() not in ([], [old]), _SOON_S, "its first sample")
+        assert status.metric(**delivered) == 1
+        after = status.told()
+        assert after["started"] == before["started"]
+        assert after["last"] == before["last"]
+        deliver(server, 2, ALICE)
+        wait_for(lambda: status.metric(**delivered) == 2, _SOON_S, "the next delivery")
+        wait_for(lambda: status.standings() == ["working"], _SOON_S, "no other worker")
+        assert status.told()["troubles"] == []
+
+
 def test_it_ends_with_the_server_even_if_that_is_killed(tmp_path: Path) -> None:
     with serving(tmp_path) as (server, status):
         server.kill()
