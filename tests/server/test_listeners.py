@@ -204,7 +204,8 @@ class TestUsers:
             "lmtp_socket_owner": owner.name,
             "lmtp_socket_group": member.gid,
         }
-        with Server(tmp_path, **settings):
+        with Server(tmp_path, **settings) as server:
+            wait_for(lambda: "worker-started" in server.log, _SOON_S, "all to be bound")
             info = path.stat()
             assert (info.st_uid, info.st_gid) == (owner.uid, member.gid)
             assert info.st_mode & 0o7777 == 0o660
