@@ -19,11 +19,13 @@ from tests.support import debian_package
 from tests.support.components import lacking
 from tests.support.sandbox import NoSandboxError, Sandbox
 from tests.support.server import PROJECT
+from tests.support.waiting import wait_for
 
 UNIT = "lib/systemd/system/lmtpd.service"
 CONFIG = "etc/lmtpd/lmtpd.conf"
 STORE = "var/lib/lmtpd/maildirs"
 LOG = "var/log/lmtpd.log"
+_SOON_S = 20.0
 
 DELIVER = """
 import smtplib, sys
@@ -201,7 +203,7 @@ def test_a_life_under_sysv(machine: Sandbox, package: Path, newer: Path) -> None
         "restarted",
         "upgraded",
     ]
-    assert machine.read(LOG).count(" delivered ") == 4
+    wait_for(lambda: machine.read(LOG).count(" delivered ") == 4, _SOON_S, "the last line")
 
     machine.run("dpkg", "--remove", "lmtpd")
     assert not machine.path("run/lmtpd.pid").exists()
