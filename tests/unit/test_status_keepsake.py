@@ -20,7 +20,7 @@ def test_a_writing_that_was_cut_off_leaves_the_one_before() -> None:
         keepsake = Keepsake()
         keepsake.write(b"before")
         keepsake.write(b"after, and longer")
-        newest = keepsake._files[keepsake._number % 2]
+        newest = keepsake.files[keepsake._number % 2]
         os.ftruncate(newest, octets)
         whole = octets >= 20 + len("after, and longer")
         assert keepsake.read() == (b"after, and longer" if whole else b"before")
@@ -30,7 +30,7 @@ def test_a_writing_that_was_cut_off_leaves_the_one_before() -> None:
 
 def test_where_there_is_no_such_memory_nothing_is_kept() -> None:
     keepsake = Keepsake()
-    for file in keepsake._files:
+    for file in keepsake.files:
         os.close(file)
     keepsake.write(b"lost")
     assert keepsake.read() is None
