@@ -74,11 +74,15 @@ class Log:
             self._lost = 0
             del self._entries[: self._target.write(self._entries)]
 
-    def close(self) -> None:
-        """Have done with it; a target that is slow gets a moment for the last lines."""
+    def settle(self) -> None:
+        """Before this process is gone: a target that is slow gets a moment for the last lines."""
         end = time.monotonic() + LAST_LINES_S
         self.flush()
         while self._entries and time.monotonic() < end:
             time.sleep(_STEP_S)
             self.flush()
+
+    def close(self) -> None:
+        """Have done with it."""
+        self.settle()
         self._target.close()

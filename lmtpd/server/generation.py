@@ -123,7 +123,7 @@ class Generation(Workforce):
             channel.say_fault(repr(error))
             self._log.line("worker-failed", worker=index, cause=repr(error))
         finally:
-            self._log.flush()  # lines are gathered by now, and nothing comes after this
+            self._log.settle()  # lines are gathered by now, and nothing comes after this
             os._exit(code)
 
     def _employ(self, place: Place, listeners: Sequence[Listener]) -> None:

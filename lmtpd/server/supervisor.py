@@ -131,6 +131,7 @@ class Supervisor:
             self._fill()
             number, is_terminals = _wait_for_signal(self._pause())
             self._manager.alive()
+            self._log.flush()  # what a reader had no room for; the next line may be long in coming
             for each in self._generations():
                 each.kill_who_hangs()
             if number in (signal.SIGTERM, signal.SIGINT) or is_terminals:
@@ -320,7 +321,7 @@ class Supervisor:
             companion.stop()  # the new program has its own
         self._manager.alive()
         self._log.line("upgrading", version=__version__)
-        self._log.flush()
+        self._log.settle()  # what waits in this program's memory goes with it
         try:
             self._program.execute(self._listeners, workers)
         except OSError as error:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
+from lmtpd.server.program import TRIAL_SECONDS
 from tests.support import debian_package
 from tests.support.client import Client
 from tests.support.installed import PORT, SOON_S, STEADY, Installed
@@ -81,8 +82,12 @@ def test_another_version_goes_on_with_them(site: Installed) -> None:
         clients.go_on()
         main = site.shown("lmtpd", "MainPID")
         site.systemctl("kill", "--signal=USR2", "--kill-who=main", "lmtpd")
-        upgrading = f"_PID={main}", "LMTPD_EVENT=upgrading"
-        wait_for(lambda: site.journal(*upgrading), SOON_S, "another program")
+
+        def is_another() -> bool:
+            assert not site.journal(f"_PID={main}", "LMTPD_EVENT=upgrade-refused")
+            return bool(site.journal(f"_PID={main}", "LMTPD_EVENT=upgrading"))
+
+        wait_for(is_another, TRIAL_SECONDS + SOON_S, "another program")
         wait_for(lambda: site.shown("lmtpd", "ActiveState") == "active", SOON_S, "it serves")
         clients.go_on()
         assert site.shown("lmtpd", "MainPID") == main
